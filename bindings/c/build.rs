@@ -1,12 +1,12 @@
 //! How the shared library is linked:
 //!
 //! - A **SONAME** with the version of the binary interface, so that a program finds a
-//!   library that it can work with, or none: `libbrama.so.0.MINOR` before 1.0, when every
-//!   minor version may change it, and `libbrama.so.MAJOR` from then on.
-//! - **nodelete**: threads keep destructors in the library for when they end, so it must
-//!   not be unloaded.
-//! - **Bsymbolic-functions**: the library's calls to its own functions cannot be replaced
-//!   by a function of the same name in the program, and need no look-up.
+//!   compatible library or none. It is `libbrama.so.0.MINOR` before 1.0, when every minor
+//!   version may change the interface, and `libbrama.so.MAJOR` from then on.
+//! - **nodelete**: the library must not be unloaded, since threads that end run destructors in
+//!   it.
+//! - **Bsymbolic-functions**: a function of the program cannot replace a function of the same
+//!   name that the library itself calls, and these calls need no symbol look-up.
 
 use std::env;
 

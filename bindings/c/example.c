@@ -1,5 +1,7 @@
 /*
- * A dependency fails, its circuit opens, and calls are spared until it has recovered.
+ * A dependency fails, its circuit opens and rejects calls, and a probe finds that the dependency
+ * has recovered.
+ *
  * After `make -C bindings/c install PREFIX=$HOME/.local`:
  *
  *     export PKG_CONFIG_PATH=$HOME/.local/lib/pkgconfig
@@ -22,7 +24,7 @@ static void on_event(const brama_event_t *event, void *user_data) {
 }
 
 int main(void) {
-    /* A clock that the program moves: no need to wait for an expiry. */
+    /* A clock that the program advances, so that it need not wait for an expiry. */
     clock_of_the_test = brama_clock_new(0);
 
     brama_config_t config = BRAMA_CONFIG_INIT;

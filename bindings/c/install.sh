@@ -1,6 +1,6 @@
 #!/bin/sh
-# Puts what make has built into place, or takes it away again. The Makefile calls it, with its
-# variables in the environment: install.sh install|uninstall BUILT
+# Installs the files that make has built, or removes them. The Makefile calls this script with
+# PREFIX, LIBDIR, INCLUDEDIR and DESTDIR in the environment: install.sh install|uninstall BUILT
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -8,7 +8,7 @@ root=$(cd "$here/../.." && pwd)
 built=$2
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
-# As in build.rs.
+# The version of the binary interface, by the rule of build.rs.
 case $version in
 0.*) abi=0.$(echo "$version" | cut -d . -f 2) ;;
 *) abi=${version%%.*} ;;
@@ -49,8 +49,9 @@ esac
 
 native=$(cat "$built/native")
 
-# The way up from a folder of LIBDIR's to PREFIX, if files there find each other by it. In a
-# prefix of the system they do not: pkg-config knows /usr/include only by that name.
+# way_up FOLDER: the relative path from FOLDER, below LIBDIR, up to PREFIX. Fails if the installed
+# files must name PREFIX by its absolute path: if LIBDIR is not below PREFIX, and in a prefix of
+# the system, since pkg-config leaves out /usr/include only under this name.
 way_up() {
     case $prefix in
     / | /usr | /usr/local) return 1 ;;
@@ -63,7 +64,8 @@ way_up() {
     printf '%s\n' "$below" | sed 's|[^/][^/]*|..|g'
 }
 
-# A path as it is written into a file: below PREFIX, for which $1 stands, or as it is.
+# within PREFIX_TEXT PATH: the path as an installed file names it. PREFIX_TEXT replaces the prefix
+# of a path below it. Any other path stays as it is.
 within() {
     case $2 in
     "$prefix"/*) printf '%s/%s\n' "$1" "${2#"$prefix"/}" ;;
@@ -75,10 +77,11 @@ escaped() {
     printf '%s' "$1" | sed "s/ /$space/g; s/[\\\\&|]/\\\\&/g"
 }
 
-# fill TEMPLATE FILE PREFIX STANDS_FOR: PREFIX as the file finds it, and what stands for it.
+# fill TEMPLATE FILE PREFIX PREFIX_TEXT: writes FILE from TEMPLATE. PREFIX is the value of the
+# file's variable for the prefix, and PREFIX_TEXT is how the file refers to that variable.
 fill() {
     case $1 in
-    # Flags are split at spaces; what pkg-config puts in for pcfiledir is escaped already.
+    # pkg-config splits flags at spaces. It escapes the value of pcfiledir itself.
     *.pc.in) space='\\ ' ;;
     *) space=' ' ;;
     esac
@@ -104,7 +107,7 @@ if up=$(way_up cmake/brama); then found="\${CMAKE_CURRENT_LIST_DIR}/$up"; else f
 fill cmake/bramaConfig.cmake.in "$cmakedir/bramaConfig.cmake" "$found" "\${_brama_prefix}"
 fill cmake/bramaConfigVersion.cmake.in "$cmakedir/bramaConfigVersion.cmake" "$found" "\${_brama_prefix}"
 
-# The loader finds a library in a folder of its own only when it has read that folder.
+# The loader finds a library in a system folder only after ldconfig has read the folder.
 case $to:$libdir in
 :/lib* | :/usr/lib* | :/usr/local/lib*)
     if [ "$(id -u)" = 0 ] && command -v ldconfig >/dev/null; then

@@ -18,65 +18,67 @@
  *         }
  *     }
  *
- * Build with `c++ -std=c++17 program.cpp -lbrama`. What states, permits, events and
- * settings mean is described in brama.h; this header gives them owners and types.
+ * Build with `c++ -std=c++17 program.cpp -lbrama`. brama.h describes states, permits, events and
+ * settings. This header adds owners, C++ types, lambdas and exceptions.
  *
  * NAMES. A connection is named by its identifier, or by {identifier, scope}:
- * gate.available("payment_api"), gate.available({"payment_api", "billing"}). Strings go
- * in as const char*, std::string or std::string_view, which need not be terminated; one
- * that contains a NUL is refused. They come out as std::string_view with a lifetime, or
- * as std::string.
+ * gate.available("payment_api"), gate.available({"payment_api", "billing"}). A string argument
+ * is a const char*, a std::string or a std::string_view, which need not end with a NUL. A string
+ * that contains a NUL is refused, except in a report. Functions return a std::string, or a
+ * std::string_view and say how long it is valid.
  *
- * ERRORS. Each operation that can fail comes in two forms. x() throws what is derived
- * from brama::Error. try_x() answers a brama::Result, which has a value or a code with
- * a message, and is noexcept unless it runs code of yours or says otherwise. A call that
- * fails changes nothing, unless it says so.
+ * ERRORS. Each operation that can fail has two forms. x() throws an exception derived from
+ * brama::Error. try_x() returns a brama::Result: a value, or a code with a message. It is
+ * noexcept unless it runs user-supplied code or says otherwise. A call that fails changes
+ * nothing, unless it says so.
  *
- * GUARDED CALLS. call(fn) acquires a permit, runs fn and reports: that it returned is a
- * success, that it threw is a failure, and the exception travels on. A rejection, of this
- * or another circuit, that leaves fn as its exception is ignored, and so is the end of a
- * thread that is cancelled inside fn. A brama::Result that fn returns counts as what it
- * holds: a rejection is ignored, any other error is a failure.
+ * GUARDED CALLS. call(fn) acquires a permit, runs fn and reports. A return of fn is a success.
+ * An exception that leaves fn is a failure, and it is thrown on. A rejection, of this or another
+ * circuit, is ignored: as the exception that leaves fn, or in a brama::Result that fn returns.
+ * Any other error in such a Result is a failure. If the thread is cancelled inside fn, the call
+ * is cancelled.
  *
- * A guarded call of the same circuit inside fn, on its thread, shares its admission while
- * the circuit is half-open, also in a ramp. Such a call takes no probe's place, is not rejected
- * and reports nothing; the outer call reports for both. If that has nothing to report itself
- * (it is ignored), it reports a failure if an inner call failed. fn returns on the thread that
- * it was called on.
+ * A cancelled call is ignored. If it lasted at least as long as the setting cancelled_after, it
+ * is a failure instead.
  *
- * A Permit of one's own is reported by its success(), failure(), success_in(), failure_in(),
- * failure_for() or ignore(); one that is destroyed unreported is cancelled, or counted as a
- * failure if an exception is destroying it that began after it was acquired. Guarded calls do not
- * share it. What is cancelled is ignored, or a failure if it lasted as long as the setting
- * cancelled_after says.
+ * A guarded call of the same circuit inside fn, on the same thread, rides on the outer call while
+ * the circuit is half-open, even in a ramp. It shares the admission of the outer call: it takes
+ * no probe's place and is not rejected. It reports nothing, the outer call reports for both. If
+ * the outer call is ignored and the inner call failed, the outer call reports a failure. fn must
+ * return on the thread that it was called on.
  *
- * TEXT NEVER COSTS A REPORT. Reasons and metadata of reports that are no UTF-8, contain a
- * NUL or are too long are made valid and cut, and the event says so (is_truncated).
+ * A Permit that acquire() returns is reported by its success(), failure(), success_in(),
+ * failure_in(), failure_for(), ignore() or cancelled(). A permit that is destroyed unreported is
+ * cancelled. If an exception destroys it that was thrown after the permit was acquired, it is a
+ * failure instead. Guarded calls do not ride on a Permit.
  *
- * OWNERSHIP. Brama, Permit, Subscription, Queue and ManualClock can be moved and not
- * copied; Connection can be copied (counted). Connections, subscriptions and queues may
- * outlive their manager, permits may not outlive what gave them. After a move only
- * assignment and destruction make sense; other uses answer InvalidArgument, false or
- * nothing.
+ * TEXT NEVER COSTS A REPORT. A reason, or metadata of a report, that is not UTF-8, contains a NUL
+ * or is too long is made valid or cut. The report counts, and its event says so (is_truncated).
  *
- * TIME. Lengths are brama::Milliseconds, into which other std::chrono lengths convert if
- * nothing is lost; brama::never is one that does not end. Times are of system_clock.
+ * OWNERSHIP. Brama, Permit, Subscription, Queue and ManualClock can be moved but not copied. A
+ * Connection can be copied: the copies are counted references. Connections, subscriptions and
+ * queues may outlive their manager. A permit must not outlive the Connection or Brama that gave
+ * it. A moved-from object may be assigned to and destroyed. Any other use of it fails with
+ * InvalidArgument, or returns false or an empty value (a moved-from Queue is closed).
  *
- * THREADS. Brama and Connection may be used by any number of threads at once, all
- * functions of this header by any thread. One thread at a time uses a Permit, a
- * Subscription, a ManualClock's move and destructor, and drains a Queue.
+ * TIME. Lengths of time are brama::Milliseconds. Other std::chrono lengths convert to it if
+ * nothing is lost. brama::never is a length that does not end. Times are of system_clock.
  *
- * CALLBACKS run on the manager's thread, or on one that polls. An exception that leaves
- * one is contained and counted, and given to a handler if there is one.
+ * THREADS. Any thread may call every function of this header. Any number of threads may use a
+ * Brama or a Connection at once. Only one thread at a time may use a Permit or a Subscription,
+ * move or destroy a ManualClock, and drain a Queue.
  *
- * THE END. A Brama's destructor delivers what waits, however long that takes;
- * shutdown_within() before it bounds the time. The default manager is never destroyed: its
- * thread runs on while static objects are destroyed, and what waits is lost. A program
+ * CALLBACKS run on the manager's thread, or on a thread that polls. An exception that leaves a
+ * callback is caught and counted, and passed to the ExceptionHandler if there is one.
+ *
+ * THE END. A Brama's destructor delivers the events that wait, however long that takes. To bound
+ * the time, call shutdown_within() before. The default manager is never destroyed: its thread
+ * runs on while static objects are destroyed, and events that still wait are lost. A program
  * whose last events matter, or whose callbacks use static objects, calls
  * brama_shutdown_within(nullptr, ms, nullptr) at the end of main.
  *
- * WITHOUT EXCEPTIONS (-fno-exceptions) the try_ forms work as they are; the others end
- * the program with the message instead of throwing.
+ * WITHOUT EXCEPTIONS (-fno-exceptions) the try_ forms work unchanged. The other forms print the
+ * message and end the program instead of throwing.
  */
 
 #ifndef BRAMA_HPP
@@ -120,7 +122,7 @@
 #define BRAMA_HPP_THROW(...) ::brama::detail::end((__VA_ARGS__).what())
 #endif
 
-/* What a healthy call does not need stays out of its code. */
+/* Keeps a function that a healthy call does not need from being inlined into the call. */
 #if defined(__GNUC__)
 #define BRAMA_HPP_APART __attribute__((noinline))
 #else
@@ -131,35 +133,35 @@ namespace brama {
 
 /* -- Numbers, names and times ------------------------------------------------------------ */
 
-/// Lengths of time, in and out.
+/// The type of all lengths of time, given and returned.
 using Milliseconds = std::chrono::milliseconds;
 
-/// Times: made of the monotonic clock, shown on the wall's.
+/// A point in time: measured with the monotonic clock, shown as wall-clock time.
 using Time = std::chrono::time_point<std::chrono::system_clock, Milliseconds>;
 
 /// A length of time that does not end: `open_circuit` until a caller closes it,
 /// `inactive_threshold` that removes no connection, a `wait` without a limit.
 inline constexpr Milliseconds never = Milliseconds::max();
 
-/// `window`, `probe_timeout`, `cancelled_after` and `slow_call_duration` that are not there,
-/// where a manager's setting is to be overruled.
+/// No `window`, `probe_timeout`, `cancelled_after`, `slow_call_duration` or `ramp`: overrules the
+/// manager's setting.
 inline constexpr Milliseconds none = Milliseconds::max() - Milliseconds(1);
 
-/// `failure_rate` and `slow_call_rate` that are not there, where a manager's setting is to be
-/// overruled.
+/// No `failure_rate`, `slow_call_rate` or `half_open_failure_rate`: overrules the manager's
+/// setting.
 inline constexpr double no_rate = BRAMA_NONE_F64;
 
-/// `rate_calls` that are not there: the rates count in time, whatever a manager's setting says.
+/// No `rate_calls`: overrules the manager's setting, so that the rates count in time.
 inline constexpr std::uint64_t no_calls = BRAMA_NONE;
 
-/// `max_attempts` of a circuit that no number of failures opens. Without a rate it never opens by
-/// itself.
+/// `max_attempts` of a circuit that no count of failures opens. Without a rate no failure opens
+/// it while it is closed, except one reported by `failure_for`.
 inline constexpr std::uint32_t unlimited = BRAMA_UNLIMITED;
 
-/// In `Filter::scope` and `snapshot`: connections without a scope.
+/// In `Filter::scope` and `snapshot`: only connections without a scope.
 inline constexpr const char* no_scope = BRAMA_NO_SCOPE;
 
-/// User-supplied strings: of a connection, or with a report.
+/// User-supplied strings of a connection, or of a report.
 using Metadata = std::map<std::string, std::string, std::less<>>;
 
 /// The state of a circuit.
@@ -170,7 +172,7 @@ enum class State : brama_state_t {
     half_open = BRAMA_STATE_HALF_OPEN,
 };
 
-/// Why a circuit opened. More may come.
+/// Why a circuit opened. Later versions may add values.
 enum class Cause : brama_cause_t {
     consecutive = BRAMA_CAUSE_CONSECUTIVE,
     window = BRAMA_CAUSE_WINDOW,
@@ -181,21 +183,21 @@ enum class Cause : brama_cause_t {
     manual = BRAMA_CAUSE_MANUAL,
 };
 
-/// What a circuit does: brama.h says it. More may come.
+/// What a circuit does: see BRAMA_MODE_ in brama.h. Later versions may add values.
 enum class Mode : brama_mode_t {
     normal = BRAMA_MODE_NORMAL,
     disabled = BRAMA_MODE_DISABLED,
     shadow = BRAMA_MODE_SHADOW,
 };
 
-/// How long a circuit stays open while its dependency stays down.
+/// How the length of an opening changes while the dependency stays down.
 enum class ExpiryStrategy : brama_expiry_strategy_t {
     fixed = BRAMA_EXPIRY_FIXED,
     progressive = BRAMA_EXPIRY_PROGRESSIVE,
 };
 
-/// Takes a setting back: `options.expiry = brama::inherit`. A connection follows its manager
-/// again, a manager the default.
+/// Takes a setting back: `options.expiry = brama::inherit`. A connection then follows its manager
+/// again, and a manager the default.
 struct Inherit {
     constexpr operator std::uint32_t() const noexcept { return BRAMA_INHERIT_U32; }
     constexpr operator std::uint64_t() const noexcept { return BRAMA_INHERIT_U64; }
@@ -222,10 +224,10 @@ private:
     std::int32_t value_;
 };
 
-/// What became of a call: what a classifier answers.
+/// The outcome of a call, as a classifier returns it.
 enum class Outcome { success, failure, ignored };
 
-/// An outcome and the reason of a failure: what a classifier may answer instead of an Outcome.
+/// An outcome and the reason of a failure. A classifier may return it instead of an Outcome.
 ///
 ///     [](const Response& r) -> brama::Classified {
 ///         if (r.status == 503) return {brama::Outcome::failure, "HTTP 503"};
@@ -236,7 +238,7 @@ struct Classified {
         : outcome(outcome_of_call), reason(std::move(reason_of_failure)) {}
 
     Outcome outcome;
-    /// "": none. It ends at the first NUL, and has no effect unless the outcome is a failure.
+    /// The reason of a failure, up to its first NUL; "" is none. Other outcomes ignore it.
     std::string reason;
 };
 
@@ -270,22 +272,23 @@ inline std::string_view to_string(EventType type) noexcept {
     return brama_event_type_name(static_cast<brama_event_type_t>(type));
 }
 
-/// The name of a cause, such as "window"; "unknown" for one that came later. Valid for ever.
+/// The name of a cause, such as "window"; "unknown" for a value of a later version. Valid for
+/// ever.
 inline std::string_view to_string(Cause cause) noexcept {
     return brama_cause_name(static_cast<brama_cause_t>(cause));
 }
 
-/// "normal", "disabled" or "shadow"; "unknown" for one that came later. Valid for ever.
+/// "normal", "disabled" or "shadow"; "unknown" for a value of a later version. Valid for ever.
 inline std::string_view to_string(Mode mode) noexcept {
     return brama_mode_name(static_cast<brama_mode_t>(mode));
 }
 
-/// The version of the library that is loaded; the header's is BRAMA_VERSION_STRING.
+/// The version of the library that is loaded. The version of the header is BRAMA_VERSION_STRING.
 inline std::string_view version() noexcept { return brama_version(); }
 
 /* -- Errors and results ------------------------------------------------------------------ */
 
-/// What went wrong, as a number: the library's BRAMA_ERR_ values.
+/// A result code: the library's BRAMA_OK and BRAMA_ERR_ values.
 enum class Code : brama_result_t {
     ok = BRAMA_OK,
     invalid_argument = BRAMA_ERR_INVALID_ARGUMENT,
@@ -301,7 +304,7 @@ enum class Code : brama_result_t {
     limit = BRAMA_ERR_LIMIT,
 };
 
-/// The base of all that this header throws. what() names the argument or setting, its
+/// The base class of the exceptions of this header. what() names the argument or setting, its
 /// value, and what is allowed.
 class Error : public std::runtime_error {
 public:
@@ -320,12 +323,13 @@ public:
         : Error(Code::rejected, message), retry_after_(retry_after), cause_(cause) {
         if (reason != nullptr) reason_ = std::make_shared<const std::string>(reason);
     }
-    /// Why the circuit opened last. None if it is not known, and of an answer's or_throw().
+    /// Why the circuit opened last. None if that is not known, and if a Result threw this later
+    /// (or_throw() or value()).
     std::optional<Cause> cause() const noexcept { return cause_; }
-    /// The reason of that opening: the text of the failure that opened the circuit, or of the
-    /// hand that did; nullptr if there is none. Valid as long as this or a copy of it is.
+    /// The reason of that opening: of the failure that opened the circuit, or given to
+    /// open_circuit(). nullptr if there is none. Valid as long as this exception or a copy of it.
     const char* reason() const noexcept { return reason_ ? reason_->c_str() : nullptr; }
-    /// How long until asking again can make a difference: a hint of at most 1 s while all probes
+    /// How long until another try can be admitted. It is a hint of at most 1 s while all probes
     /// are out, and in a ramp. None if the circuit is held open until it is closed by hand.
     std::optional<Milliseconds> retry_after() const noexcept { return retry_after_; }
 
@@ -337,7 +341,7 @@ private:
 
 namespace detail {
 
-/// An error that has no more to say than its code.
+/// An error with no other data than its code and its message.
 template <Code CODE> class Coded : public Error {
 public:
     explicit Coded(const std::string& message) : Error(CODE, message) {}
@@ -347,9 +351,9 @@ public:
 
 /// An argument is missing, not UTF-8, contains a NUL, or is out of its range.
 class InvalidArgument : public detail::Coded<Code::invalid_argument> { using Coded::Coded; };
-/// No connection of this name is registered, or not any more.
+/// No connection of this name is registered.
 class NotFound : public detail::Coded<Code::not_found> { using Coded::Coded; };
-/// A connection of this name is registered already, and was left as it is.
+/// A connection of this name is already registered. It was not changed.
 class AlreadyRegistered : public detail::Coded<Code::already_registered> { using Coded::Coded; };
 /// The report came too late: it was counted in the totals and changed nothing else.
 class Stale : public detail::Coded<Code::stale> { using Coded::Coded; };
@@ -357,13 +361,13 @@ class Stale : public detail::Coded<Code::stale> { using Coded::Coded; };
 class InvalidConfig : public detail::Coded<Code::invalid_config> { using Coded::Coded; };
 /// The manager was shut down.
 class ShutDown : public detail::Coded<Code::shut_down> { using Coded::Coded; };
-/// A defect of the library, contained: other calls still work.
+/// A defect of the library, which the call contained. Other calls still work.
 class InternalError : public detail::Coded<Code::panic> { using Coded::Coded; };
-/// The operating system does not support, or refuses, what this needs.
+/// The operating system does not support, or refused, what this function needs.
 class Unsupported : public detail::Coded<Code::unsupported> { using Coded::Coded; };
 /// There is not enough memory.
 class OutOfMemory : public detail::Coded<Code::out_of_memory> { using Coded::Coded; };
-/// A limit of the process or the system is reached: of open files, say.
+/// A limit of the process or the system is reached, such as that of open files.
 class LimitReached : public detail::Coded<Code::limit> { using Coded::Coded; };
 
 namespace detail {
@@ -402,7 +406,8 @@ inline std::optional<Time> time(std::uint64_t ms) noexcept {
     std::abort();
 }
 
-/// What a rejection says. It is made of what the answer knows, so that a rejection copies nothing.
+/// The message of a rejection. It is made from the Answer alone, so that a rejection copies no
+/// text.
 inline std::string rejection(std::uint64_t retry_after_ms) {
     if (retry_after_ms == BRAMA_NEVER)
         return "rejected: the circuit is held open until it is closed by hand";
@@ -418,42 +423,41 @@ inline std::string rejection(std::uint64_t retry_after_ms) {
 
 }  // namespace detail
 
-/// What a try_ form answers, without its value: whether it was done, and if not why. A plain
-/// value: it keeps its message, whatever is called afterwards.
+/// The result of a try_ form without its value: success, or a code with a message. A plain value
+/// that owns its message.
 class Answer {
 public:
     Answer() noexcept = default;
-    /// Of a call of C's that this thread has just made: its message is copied.
+    /// The result of a C call that this thread has just made. Copies its message.
     explicit Answer(brama_result_t code, std::uint64_t retry_after_ms = BRAMA_NONE) noexcept
         : code_(static_cast<Code>(code)), retry_after_ms_(retry_after_ms) {
         if (code != BRAMA_OK && code != BRAMA_ERR_REJECTED) keep(brama_last_error_message());
     }
 
-    /// Whether it was done.
+    /// Whether the operation succeeded.
     explicit operator bool() const noexcept { return code_ == Code::ok; }
     bool has_value() const noexcept { return code_ == Code::ok; }
 
-    /// Code::ok, or what went wrong.
+    /// Code::ok, or the code of the error.
     Code code() const noexcept { return code_; }
 
-    /// What went wrong, in words; "" if nothing did. May throw std::bad_alloc.
+    /// The message of the error; "" if there is none. May throw std::bad_alloc.
     std::string message() const {
         if (code_ == Code::ok) return {};
         return code_ == Code::rejected ? detail::rejection(retry_after_ms_) : words();
     }
 
-    /// Of Code::rejected: how long until asking again can make a difference; none if the
-    /// circuit is held open until it is closed by hand.
+    /// As Rejected::retry_after(). None also for any other code than Code::rejected.
     std::optional<Milliseconds> retry_after() const noexcept {
         return detail::span(retry_after_ms_);
     }
 
-    /// Throws what `code` and `message` say, unless all is well.
+    /// Throws the error, with its code and its message. Does nothing if there is none.
     void or_throw() const {
         if (code_ != Code::ok) raise();
     }
 
-    /// For this header: an answer of its own, in the library's words.
+    /// For this header: an error that this header found, with a message like the library's.
     static Answer own(Code code, const char* name, const char* value,
                       const char* allowed) noexcept {
         char text[192];
@@ -464,9 +468,9 @@ public:
         answer.keep(text);
         return answer;
     }
-    /// For this header: or_throw() as long as the library's last message is that of this
-    /// answer. It says of a rejection whether the circuit is open, recovering, or its probes are
-    /// out, of which connection, and why it opened.
+    /// For this header: or_throw() directly after the C call that failed. While the library's
+    /// last message is still that of this answer, a rejection can name the connection, whether
+    /// its circuit is open or recovering or its probes are out, and why it opened.
     void or_throw_at_once() const {
         if (code_ == Code::rejected)
             BRAMA_HPP_THROW(Rejected(brama_last_error_message(), retry_after(),
@@ -474,8 +478,8 @@ public:
                                      brama_last_error_reason()));
         or_throw();
     }
-    /// For this header: the message, unless it is a rejection's; of an error whose message there
-    /// was no memory for, what its code means.
+    /// For this header: the message of an error that is no rejection. If there was no memory to
+    /// copy the message: what the code means.
     const char* words() const noexcept {
         return text_ ? text_->c_str() : brama_strerror(static_cast<brama_result_t>(code_));
     }
@@ -510,18 +514,18 @@ private:
     std::shared_ptr<const std::string> text_;
 };
 
-/// What a try_ form answers: a value, or why there is none. A plain value.
+/// The result of a try_ form: a value, or an error. A plain value.
 template <class T> class Result : public Answer {
 public:
     Result(T value) : value_(std::move(value)) {}
     Result(Answer failed) noexcept : Answer(std::move(failed)) {}
 
-    /// The value; throws what went wrong if there is none.
+    /// The value. Throws the error if there is none.
     T& value() & { or_throw(); return *value_; }
     const T& value() const& { or_throw(); return *value_; }
     T value() && { or_throw(); return std::move(*value_); }
 
-    /// The value, which must be there.
+    /// The value. Undefined if there is none.
     T& operator*() & noexcept { return *value_; }
     const T& operator*() const& noexcept { return *value_; }
     T&& operator*() && noexcept { return std::move(*value_); }
@@ -532,28 +536,28 @@ private:
     std::optional<T> value_;
 };
 
-/// Done, or why not.
+/// The result of a try_ form that has no value: success, or an error.
 template <> class Result<void> : public Answer {
 public:
     Result() noexcept = default;
     Result(Answer answer) noexcept : Answer(std::move(answer)) {}
 
-    /// Throws what went wrong, if anything did.
+    /// Throws the error if there is one.
     void value() const { or_throw(); }
 };
 
 /* -- Strings ----------------------------------------------------------------------------- */
 
-/// A string on its way into the library, or none: an argument's type, that takes
-/// const char*, std::string, std::string_view and optional ones of these. Refers to the
-/// caller's characters, which need to be there only during the call.
+/// A string argument, or none. Converts from const char*, std::string, std::string_view, and
+/// std::optional of these. Refers to the caller's characters, which must be valid during the call
+/// only.
 class Text {
 public:
     /// None.
     constexpr Text() noexcept = default;
     constexpr Text(std::nullopt_t) noexcept {}
     constexpr Text(std::nullptr_t) noexcept {}
-    /// Terminated; NULL is none.
+    /// A string that ends with a NUL; a NULL pointer is none.
     constexpr Text(const char* text) noexcept
         : data_(text), size_(BRAMA_TERMINATED), terminated_(true) {}
     Text(const std::string& text) noexcept
@@ -565,11 +569,11 @@ public:
     }
 
     bool has_value() const noexcept { return data_ != nullptr; }
-    /// The characters as C takes them; NULL for none.
+    /// The first character; NULL for none.
     const char* data() const noexcept { return data_; }
-    /// How many, or BRAMA_TERMINATED.
+    /// The number of bytes, or BRAMA_TERMINATED.
     std::size_t size() const noexcept { return size_; }
-    /// Whether a NUL comes after them.
+    /// Whether the string ends with a NUL.
     bool is_terminated() const noexcept { return terminated_; }
 
 private:
@@ -578,12 +582,12 @@ private:
     bool terminated_ = false;
 };
 
-/// The name of a connection: an identifier, and a scope or none.
+/// The name of a connection: an identifier and an optional scope.
 struct Key {
     Text identifier;
     Text scope;
 
-    /// An identifier, of any type that Text takes; no scope.
+    /// An identifier, of any type that converts to Text; no scope.
     template <class T, std::enable_if_t<std::is_convertible_v<const T&, Text>, int> = 0>
     Key(const T& name) noexcept : identifier(name) {}
     Key(Text name, Text of_scope) noexcept : identifier(name), scope(of_scope) {}
@@ -591,8 +595,8 @@ struct Key {
 
 namespace detail {
 
-/// A Text as C has it. What is terminated is passed on; what is not is
-/// copied, without an allocation up to the longest name there is.
+/// A Text as a C string that ends with a NUL. Copies the characters only if the Text does not end
+/// with one. The copy of a valid name needs no allocation.
 class Terminated {
 public:
     Terminated(const char* name, const Text& text) noexcept {
@@ -638,7 +642,7 @@ private:
     char small_[1024 + 1];
 };
 
-/// Metadata as C has it, while the map is there and stays as it is.
+/// Metadata as an array for C. Valid as long as the map lives and is not changed.
 class Pairs {
 public:
     explicit Pairs(const Metadata& metadata) noexcept : count_(metadata.size()) {
@@ -669,9 +673,9 @@ private:
     std::size_t count_;
 };
 
-/// Metadata of a report as C has it, while the map is there and stays as it is. It is never
-/// refused: a NUL becomes a byte that is no UTF-8, so that the library replaces it and the event
-/// says so. What there is no memory for is left out, and the event says so, too.
+/// Metadata of a report as an array for C. Valid as long as the map lives and is not changed. It
+/// is never refused. A NUL becomes a byte that is not UTF-8, which the library then replaces. A
+/// pair for which there is no memory is left out. In both cases the event is truncated.
 class ReportPairs {
 public:
     explicit ReportPairs(const Metadata& metadata) noexcept : count_(metadata.size()) {
@@ -709,7 +713,8 @@ inline Metadata to_metadata(const brama_pair_t* pairs, std::size_t count) {
     return metadata;
 }
 
-/// A struct of C's as this header knows it: what its size leaves out stays blank.
+/// A copy of a C struct in the size that this header knows. Fields beyond the size that `given`
+/// states are those of `blank`.
 template <class T> T known(const T& given, T blank) noexcept {
     std::memcpy(&blank, &given, given.size < sizeof blank ? given.size : sizeof blank);
     return blank;
@@ -729,9 +734,9 @@ inline std::optional<std::string> copy(const char* text) {
 
 /* -- Settings ---------------------------------------------------------------------------- */
 
-/// Settings of one connection. What is not given follows the manager's setting, even when
-/// that changes later; `inherit` takes one back that was given. brama.h says what each means
-/// and what is allowed.
+/// Settings of one connection. A setting that is not given follows the manager's, even when that
+/// changes later. `inherit` takes back a setting that was given. brama.h says what each means and
+/// which values are allowed.
 struct Options {
     std::optional<std::uint32_t> max_attempts = {};  ///< or `unlimited`
     std::optional<ExpiryStrategy> expiry_strategy = {};
@@ -756,17 +761,17 @@ struct Options {
     std::optional<double> half_open_failure_rate = {};  ///< or `no_rate`
     std::optional<Milliseconds> ramp = {};  ///< or `none`
     std::optional<double> ramp_start = {};
-    /// How long the circuit is open from the beginning: zero (default), it begins closed; `never`,
-    /// until it is closed or reset by hand. For a registration only: refused where an existing
-    /// connection is configured, and without effect where one is found.
+    /// How long the circuit is open from its registration on. Zero (default): it begins closed.
+    /// `never`: until it is closed or reset by hand. Only a registration uses it: configure()
+    /// refuses it, and get_or_register() ignores it if the connection exists.
     std::optional<Milliseconds> initial_state = {};
-    std::optional<Metadata> metadata = {};  ///< as a whole, replacing what was there
+    std::optional<Metadata> metadata = {};  ///< replaces all earlier metadata
 };
 
 class ManualClock;
 
-/// Settings of a manager. What is not given has its default, or stays as it is in
-/// `configure`.
+/// Settings of a manager. A setting that is not given has its default in a new manager, and stays
+/// as it is in `configure`.
 struct Config {
     std::optional<std::uint32_t> max_attempts = {};  ///< or `unlimited`
     std::optional<ExpiryStrategy> expiry_strategy = {};
@@ -822,13 +827,13 @@ struct Settings {
     std::optional<Milliseconds> slow_call_duration;  ///< none: no call is slow
     std::optional<double> slow_call_rate;  ///< none: the share of slow calls does not count
     std::optional<double> half_open_failure_rate;  ///< none: one failure opens a half-open circuit
-    std::optional<Milliseconds> ramp;  ///< none: it closes as soon as its probes have succeeded
+    std::optional<Milliseconds> ramp;  ///< none: closes as soon as its probes have succeeded
     double ramp_start;
 };
 
 namespace detail {
 
-/// A length of time for C; `name` is for the answer if it is negative.
+/// A length of time for C. If it is negative, `answer` becomes an error that names `name`.
 inline std::uint64_t ms(Answer& answer, Code code, const char* name, Milliseconds given) noexcept {
     if (given == never) return BRAMA_NEVER;
     if (given == none) return BRAMA_NONE;
@@ -840,7 +845,7 @@ inline std::uint64_t ms(Answer& answer, Code code, const char* name, Millisecond
     return 0;
 }
 
-/// Puts what was given into a struct of C's; the rest stays "not given".
+/// Puts the settings that are given into a C struct. Its other fields stay "not given".
 struct Filler {
     Answer answer;
 
@@ -850,7 +855,7 @@ struct Filler {
         if constexpr (std::is_same_v<From, Milliseconds>) {
             to = ms(answer, Code::invalid_config, name, *from);
         } else {
-            // What C means by "not given" is nothing that one can give.
+            // C would ignore the number that stands for "not given", so it is refused.
             if (static_cast<To>(*from) == to && answer)
                 answer = Answer::own(Code::invalid_config, name,
                                      "the number that means \"not given\"", "must be another one");
@@ -911,7 +916,7 @@ private:
     Pairs pairs;
 };
 
-/// The length of an opening by hand, for C.
+/// The length of an opening by open_circuit(), for C.
 inline std::uint64_t opening(Answer& answer, const std::optional<Milliseconds>& expiry) noexcept {
     if (!expiry) return BRAMA_NOT_GIVEN_U64;
     Answer negative;
@@ -920,12 +925,12 @@ inline std::uint64_t opening(Answer& answer, const std::optional<Milliseconds>& 
     return length;
 }
 
-/// How long a dependency wants to be left alone, for C.
+/// The wait of failure_for(), for C.
 inline std::uint64_t waiting(Answer& answer, Milliseconds wait) noexcept {
     return ms(answer, Code::invalid_argument, "wait", wait);
 }
 
-/// How long a call has lasted, for C.
+/// The duration of success_in() and failure_in(), for C.
 inline std::uint64_t lasting(Answer& answer, Milliseconds duration) noexcept {
     return ms(answer, Code::invalid_argument, "duration", duration);
 }
@@ -949,60 +954,65 @@ private:
 
 /* -- Status ------------------------------------------------------------------------------ */
 
-/// The health of one connection at one moment. A plain value.
+/// The status of one connection at one moment. A plain value.
 struct Status {
     std::string identifier;
     std::optional<std::string> scope;
     State state;                  ///< closed while the mode is `Mode::disabled`
-    std::uint32_t failure_count;  ///< in a row, or inside the window
-    /// Reports that count for the rates: within the window, and since the circuit closed or was
-    /// reset last. While it is not closed, those that counted when it opened. None if no rate is
-    /// set, after an opening by hand or by a failed probe, while the mode is `Mode::disabled`, and
-    /// if the number is not known.
+    std::uint32_t failure_count;  ///< failures in a row, or inside the window
+    /// Reports that count for the rates: within the window, and since the circuit last closed or
+    /// was reset. While the circuit is not closed: the reports that counted when it opened. None
+    /// if no rate is set, after an opening by hand or by a failed probe, while the mode is
+    /// `Mode::disabled`, and if the number is not known.
     std::optional<std::uint64_t> window_calls;
     std::optional<std::uint64_t> window_failures;  ///< the failures among window_calls
     std::optional<std::uint64_t> window_slow;      ///< the slow calls among them, failed or not
-    std::uint32_t trips;          ///< openings since it was last healthy, at most 255
-    /// Of the last opening, also after it and after a reset; none before the first, or if it is
-    /// not known yet.
+    std::uint32_t trips;          ///< openings since the circuit was last healthy, at most 255
+    /// Why the circuit opened last, even after it has closed or was reset. None before the first
+    /// opening, and while the cause is not known yet.
     std::optional<Cause> cause;
-    /// Of the failure that opened the circuit last, or of the hand that did, also after it has
-    /// closed: at most 256 bytes of it; none if there was none.
+    /// The reason of the last opening, even after the circuit has closed: of the failure that
+    /// opened it, or given to open_circuit(). At most its first 256 bytes. None if there was none.
     std::optional<std::string> reason;
     std::optional<std::string> last_failure_reason;  ///< of the last failure that had one
     std::uint64_t total_successes;
     std::uint64_t total_failures;
     std::uint64_t total_rejections;
-    std::uint64_t total_ignored;  ///< permits given back: calls that were cancelled or ignored
+    std::uint64_t total_ignored;  ///< permits given back by calls that were cancelled or ignored
     std::optional<double> success_rate;  ///< none before the first report
-    /// The share of the calls that pass now, in a ramp; otherwise none. In `Mode::shadow` all
-    /// calls pass, and `Mode::normal` would let this share pass. None in `Mode::disabled`.
+    /// The share of the calls that a ramp lets pass now. In `Mode::shadow` all calls pass, and
+    /// this is the share that `Mode::normal` would let pass. None outside of a ramp, and in
+    /// `Mode::disabled`.
     std::optional<double> ramp_share;
-    /// A tick of the coarse clock (1 to 10 ms) behind, or two while calls are frequent.
+    /// Behind by a tick of the coarse clock (1 to 10 ms), or by two while calls are frequent.
     std::optional<Time> last_success_time;
     std::optional<Time> last_failure_time;
     std::optional<Time> opened_at;
     std::optional<Time> last_state_change;
     Milliseconds time_in_state;
-    Milliseconds expiry;                      ///< of this opening; `never`: until closed by hand
+    /// While open: how long this opening lasts (`never`: until closed by hand). Otherwise: what
+    /// the settings say for the present number of trips.
+    Milliseconds expiry;
     std::optional<Milliseconds> retry_after;  ///< none if not open, or open until closed by hand
     Settings settings;
     Metadata metadata;
     Mode mode;  ///< in effect
-    /// Calls that passed in `Mode::shadow`, and that `Mode::normal` would have rejected.
+    /// Calls that passed in `Mode::shadow` and that `Mode::normal` would have rejected.
     std::uint64_t would_reject;
-    std::uint32_t probes_out;  ///< admitted, not reported, and with a lease that has not ended
-    /// The calls that had been counted when a rate opened the circuit last, also after it has
-    /// closed. None if no rate did, or if the number is not known.
+    std::uint32_t probes_out;  ///< probes admitted and not reported, whose lease has not ended
+    /// The calls that a rate had counted when it opened the circuit last, even after the circuit
+    /// has closed. None if no rate opened it, and if the number is not known.
     std::optional<std::uint64_t> opened_calls = {};
-    /// The failures that had been counted when a rule opened the circuit last, also after it has
-    /// closed: in a row, inside the window, or among opened_calls, as cause says. None after an
-    /// opening by hand, by a probe or by request, or if the number is not known.
+    /// The failures that a rule had counted when it opened the circuit last, even after the
+    /// circuit has closed: in a row, inside the window, or among opened_calls, as cause says. None
+    /// after an opening by hand, by a failed probe or by failure_for(), and if the number is not
+    /// known.
     std::optional<std::uint64_t> opened_failures = {};
     /// The slow calls among opened_calls, failed or not.
     std::optional<std::uint64_t> opened_slow = {};
 
-    /// From C's; copies. Reads no more of it than its size says: an older library knows less.
+    /// A copy of a C status. Reads no further than its size, since an older library has fewer
+    /// fields.
     static Status from(const brama_status_t& given) {
         const brama_status_t raw = detail::known(given, BRAMA_STATUS_INIT);
         brama_settings_t set = BRAMA_SETTINGS_INIT;
@@ -1074,12 +1084,13 @@ struct StateCounts {
     std::uint64_t half_open = 0;
 };
 
-/// How many events of a manager went which way.
+/// How many events of a manager were published, delivered, dropped and merged.
 struct EventCounts {
-    std::uint64_t published = 0;  ///< that a subscriber wanted when they happened
-    std::uint64_t delivered = 0;  ///< once for each subscriber
-    std::uint64_t dropped = 0;  ///< that may be dropped and found no room, or that a shutdown left
-    std::uint64_t coalesced = 0;  ///< merged into a later one
+    std::uint64_t published = 0;  ///< events that a subscriber wanted when they happened
+    std::uint64_t delivered = 0;  ///< deliveries: one for each subscriber that got an event
+    std::uint64_t dropped = 0;  ///< events without room that may be dropped, or left by a shutdown
+    /// Events merged into a later one, or left out because the connection came and went.
+    std::uint64_t coalesced = 0;
     /// Whether the background thread runs in this process. While it does not, events are
     /// delivered by poll() and by draining a queue.
     bool background_running = false;
@@ -1089,7 +1100,7 @@ struct EventCounts {
 
 class EventView;
 
-/// An event that owns its strings: a plain value.
+/// An event that owns its strings: a plain value. EventView describes the fields.
 struct Event {
     EventType type;
     std::string connection;
@@ -1105,22 +1116,16 @@ struct Event {
     bool coalesced;
     Metadata metadata;
     bool truncated = false;
-    std::optional<Cause> cause = {};  ///< why the circuit is open, if it is and the cause is known
-    /// The reports that counted for the rates when the circuit opened, as in Status. None if the
-    /// event tells of no opening, if no rate was set, of an opening by hand or by a failed probe,
-    /// and if it is coalesced.
+    std::optional<Cause> cause = {};
     std::optional<std::uint64_t> window_calls = {};
-    std::optional<std::uint64_t> window_failures = {};  ///< the failures among window_calls
-    std::optional<std::uint64_t> window_slow = {};  ///< the slow calls among them, failed or not
-    /// The mode that was in effect. While it is `Mode::disabled`, the states of events are those
-    /// to which the mode returns, and a question is answered with closed.
+    std::optional<std::uint64_t> window_failures = {};
+    std::optional<std::uint64_t> window_slow = {};
     Mode mode = Mode::normal;
-    /// A hand did this while the circuit was disabled: it takes effect when that is enabled again.
     bool deferred = false;
 };
 
-/// An event as it is delivered: valid until the callback or the visitor that got it
-/// returns, with all that it gives. `copy` makes what can be kept.
+/// An event as it is delivered. It and all that it returns are valid until the callback or the
+/// visitor that got it returns. copy() returns an Event that can be kept.
 class EventView {
 public:
     explicit EventView(const brama_event_t& raw) noexcept : raw_(&raw) {}
@@ -1132,15 +1137,15 @@ public:
     State previous_state() const noexcept { return static_cast<State>(raw_->previous_state); }
     /// State::unknown for a removal.
     State new_state() const noexcept { return static_cast<State>(raw_->new_state); }
-    /// Why, as the reporter said; what a notice says.
+    /// The reason that the reporter gave, or the text of a notice.
     std::optional<std::string_view> reason() const noexcept { return detail::view(raw_->reason); }
-    /// Why the circuit opened, if it is open after the event. None also while it is not known yet.
+    /// Why the circuit is open, if it is open after the event. None if the cause is not known yet.
     std::optional<Cause> cause() const noexcept { return detail::cause(raw_->cause); }
-    /// Failures in a row, or inside the window, when it happened.
+    /// Failures in a row, or inside the window, when the event happened.
     std::uint32_t failure_count() const noexcept { return raw_->failure_count; }
-    /// The reports that counted for the rates when the circuit opened, as in Status. None if the
-    /// event tells of no opening, if no rate was set, of an opening by hand or by a failed probe,
-    /// and if it is coalesced.
+    /// The reports that counted for the rates when the circuit opened, as in Status. None if no
+    /// rate was set, for an opening by hand or by a failed probe, for an event that is no opening,
+    /// and if is_coalesced().
     std::optional<std::uint64_t> window_calls() const noexcept {
         return detail::calls(raw_->window_calls);
     }
@@ -1152,36 +1157,38 @@ public:
     std::optional<std::uint64_t> window_slow() const noexcept {
         return detail::calls(raw_->window_slow);
     }
-    /// Orders the events of one connection: the larger number tells the later state.
+    /// Orders the events of one connection: the event with the larger number has the later state.
     std::uint64_t sequence() const noexcept { return raw_->sequence; }
-    /// Larger for a name that is registered again.
+    /// The number of the registration: larger when the name is registered again.
     std::uint64_t registration() const noexcept { return raw_->registration; }
     Time timestamp() const noexcept { return detail::time(raw_->timestamp_ms).value_or(Time()); }
-    /// How long the opening lasts; none if the circuit is not open, or until closed by hand.
+    /// How long the opening lasts. None if the circuit is not open, or open until closed by hand.
     std::optional<Milliseconds> expiry() const noexcept { return detail::span(raw_->expiry_ms); }
-    /// Whether it stands for several of its type and connection that found no room.
+    /// Whether several events of this type and connection, for which there was no room, were
+    /// merged into this one.
     bool is_coalesced() const noexcept { return (raw_->flags & BRAMA_EVENT_COALESCED) != 0; }
-    /// Whether the reason or the metadata was cut, or made valid text.
+    /// Whether the reason or the metadata was cut, made valid text, or left out.
     bool is_truncated() const noexcept { return (raw_->flags & BRAMA_EVENT_TRUNCATED) != 0; }
-    /// The mode that was in effect. While it is `Mode::disabled`, the states of events are those
-    /// to which the mode returns, and a question is answered with closed.
+    /// The mode in effect when the event happened. While it is `Mode::disabled`, state() returns
+    /// State::closed, and events have the states that are in effect when the circuit is enabled
+    /// again.
     Mode mode() const noexcept { return static_cast<Mode>(raw_->mode); }
-    /// Whether the mode is `Mode::shadow`: the circuit rejects nothing. A call_rejected tells of a
-    /// call that passed then.
+    /// Whether the mode was `Mode::shadow`: the circuit rejected nothing. A call_rejected then
+    /// means a call that passed and that `Mode::normal` would have rejected.
     bool is_shadow() const noexcept { return (raw_->flags & BRAMA_EVENT_SHADOW) != 0; }
-    /// Whether a hand did this while the circuit was disabled: it takes effect when the circuit is
-    /// enabled again. The reason says so, too.
+    /// Whether a caller changed the circuit by hand while it was disabled. The change takes effect
+    /// when the circuit is enabled again. The reason says so, too.
     bool is_deferred() const noexcept { return (raw_->flags & BRAMA_EVENT_DEFERRED) != 0; }
-    /// What came with the report under this key.
+    /// The metadata of the report under this key.
     std::optional<std::string_view> metadata(std::string_view key) const noexcept {
         for (std::size_t i = 0; i < raw_->metadata_count; ++i)
             if (raw_->metadata[i].key == key) return raw_->metadata[i].value;
         return std::nullopt;
     }
-    /// All that came with the report; a copy.
+    /// A copy of all metadata of the report.
     Metadata metadata() const { return detail::to_metadata(raw_->metadata, raw_->metadata_count); }
 
-    /// What can be kept.
+    /// A copy that can be kept.
     Event copy() const {
         return Event{type(),
                      std::string(connection()),
@@ -1204,20 +1211,20 @@ public:
                      mode(),
                      is_deferred()};
     }
-    /// C's.
+    /// The C event.
     const brama_event_t& native() const noexcept { return *raw_; }
 
 private:
     const brama_event_t* raw_;
 };
 
-/// Several events, in order; valid until the callback that got it returns.
+/// Several events, in order. Valid until the callback that got them returns.
 class EventBatch {
 public:
     EventBatch(const brama_event_t* events, std::size_t step, std::size_t size) noexcept
         : events_(reinterpret_cast<const char*>(events)), step_(step), size_(size) {}
 
-    /// For range-based loops.
+    /// The iterator of range-based loops.
     class Iterator {
     public:
         Iterator(const EventBatch& batch, std::size_t at) noexcept : batch_(&batch), at_(at) {}
@@ -1243,7 +1250,7 @@ private:
     std::size_t size_;
 };
 
-/// A set of event types; the empty one stands for all.
+/// A set of event types. The empty set stands for all types.
 class EventTypes {
 public:
     EventTypes() noexcept = default;
@@ -1251,36 +1258,38 @@ public:
     EventTypes(std::initializer_list<EventType> types) noexcept {
         for (EventType type : types) bits_ |= BRAMA_EVENT_BIT(static_cast<unsigned>(type));
     }
-    /// As in brama_filter_t.event_types.
+    /// The bit mask for brama_filter_t.event_types.
     std::uint32_t bits() const noexcept { return bits_; }
 
 private:
     std::uint32_t bits_ = 0;
 };
 
-/// Which events a subscriber wants. What is not given is not filtered.
+/// Which events a subscriber wants. A part that is not given lets every event pass.
 struct Filter {
     EventTypes types = {};
     std::optional<std::string> connection = {};  ///< this identifier, in any scope
     std::optional<std::string> scope = {};       ///< or `no_scope`
-    /// Whether an event is wanted. Runs where callbacks run; if it throws, the event is
-    /// not wanted, and that counts as an exception.
+    /// Whether an event is wanted. Runs where callbacks run. If it throws, the event is not
+    /// wanted, and the exception is counted.
     std::function<bool(const EventView&)> predicate = {};
 };
 
-/// Gets what left a callback. Runs where the callback ran; what leaves the handler is
-/// discarded.
+/// A function that gets the exceptions that leave a callback. Runs where the callback ran. An
+/// exception that leaves the handler is discarded.
 using ExceptionHandler = std::function<void(std::exception_ptr)>;
 
 namespace detail {
 
-/// What a subscription and its callbacks share.
+/// The exception handler and the count of exceptions, which a subscription and its callbacks
+/// share.
 struct Watch {
     explicit Watch(ExceptionHandler on_exception) : handler(std::move(on_exception)) {}
     ExceptionHandler handler;
     std::atomic<std::uint64_t> exceptions{0};
 
-    /// Runs the user's code for C, which no exception may enter.
+    /// Runs user-supplied code that C calls. No exception leaves it: `otherwise` is returned
+    /// instead.
     template <class T, class F> T contain(T otherwise, F&& code) noexcept {
         BRAMA_HPP_TRY { return code(); }
         BRAMA_HPP_CATCH(...) {
@@ -1294,7 +1303,7 @@ struct Watch {
     }
 };
 
-/// A user-supplied function, owned by the library.
+/// A user-supplied function, owned by the C library until it calls destroy().
 template <class F> struct Owned {
     F function;
     std::shared_ptr<Watch> watch;
@@ -1320,7 +1329,7 @@ template <class F> struct Owned {
 
 using OwnedPredicate = Owned<std::function<bool(const EventView&)>>;
 
-/// A filter for C, while the filter is there.
+/// A Filter as a C filter. Valid as long as the Filter is.
 class NativeFilter {
 public:
     NativeFilter(const Filter& given, const std::shared_ptr<Watch>& watch)
@@ -1336,7 +1345,7 @@ public:
         return connection_.answer() ? scope_.answer() : connection_.answer();
     }
 
-    /// C's, which takes the predicate over.
+    /// The C filter. The C call that gets it takes over the predicate.
     const brama_filter_t* handed_over() noexcept {
         if (predicate_) {
             raw_.predicate = OwnedPredicate::wanted;
@@ -1353,7 +1362,7 @@ private:
     std::unique_ptr<OwnedPredicate> predicate_;
 };
 
-/// Owns what C made; FREE is how it is given back.
+/// Deleter of an object that C made; FREE is the C function that frees it.
 template <class T, void (*FREE)(T*)> struct Release {
     void operator()(T* raw) const noexcept { FREE(raw); }
 };
@@ -1363,12 +1372,13 @@ template <class T, void (*FREE)(T*)> using Handle = std::unique_ptr<T, Release<T
 
 /* -- Time that a test decides ------------------------------------------------------------ */
 
-/// A clock that stands still until it is advanced: `Config::clock`. May be destroyed
-/// before the managers that use it, which keep the time that it shows. Any thread may
-/// advance and read it.
+/// A clock that stands still until it is advanced, for `Config::clock`. It may be destroyed before
+/// the managers that use it: they keep the time that it showed. Any thread may advance and read
+/// it.
 class ManualClock {
 public:
-    /// Shows this time. Errors: InvalidArgument before 1970, and for a time that stands for none.
+    /// Makes a clock that shows this time. Errors: InvalidArgument for a time before 1970, and for
+    /// `never`, `none` and `inherit` as a time since 1970.
     explicit ManualClock(Time start = Time(Milliseconds(0)))
         : ManualClock(try_make(start).value()) {}
     static Result<ManualClock> try_make(Time start = Time(Milliseconds(0))) noexcept {
@@ -1381,7 +1391,7 @@ public:
         return ManualClock(raw);
     }
 
-    /// Moves the time on. Errors: InvalidArgument for a negative length.
+    /// Moves the clock forward. Errors: InvalidArgument for a negative length.
     void advance(Milliseconds by) { try_advance(by).value(); }
     Result<void> try_advance(Milliseconds by) noexcept {
         Answer answer;
@@ -1389,12 +1399,12 @@ public:
         return answer ? Answer(brama_clock_advance(raw_.get(), ms)) : answer;
     }
 
-    /// The time that it shows.
+    /// The time that the clock shows.
     Time now() const noexcept {
         return detail::time(brama_clock_unix_ms(raw_.get())).value_or(Time());
     }
 
-    /// C's.
+    /// The C clock, still owned by this object.
     brama_clock_t* native() const noexcept { return raw_.get(); }
 
 private:
@@ -1405,10 +1415,10 @@ private:
 
 /* -- Guarded calls ----------------------------------------------------------------------- */
 
-/// An admission, to be reported once. Destroyed unreported it counts as cancelled(); or as a
-/// failure if an exception is destroying it that began after it was acquired. No longer
-/// than the Connection or Brama that gave it (one of a Connection needs that very handle, or
-/// a copy of it, to be there). One thread at a time, but any.
+/// An admission, to be reported once. A Permit that is destroyed unreported counts as
+/// cancelled(). If an exception destroys it that was thrown after the permit was acquired, it
+/// counts as a failure instead. It must not outlive the Brama that gave it, or the Connection
+/// that gave it and the copies of that. Any thread may use it, one at a time.
 class Permit {
 public:
     explicit Permit(const brama_permit_t& raw) noexcept : raw_(raw) {}
@@ -1423,18 +1433,18 @@ public:
     }
     ~Permit() { drop(); }
 
-    /// Whether it is still to be reported.
+    /// Whether the permit is still to be reported.
     explicit operator bool() const noexcept { return raw_.opaque[0] != 0; }
 
-    /// Whether the call is a probe: the circuit is half-open, and the call tests the
-    /// dependency. A client may shorten its time-out then. Not of a call in a ramp.
+    /// Whether the call is a probe: the circuit is half-open, and the call tests the dependency. A
+    /// client may then shorten its time-out. False for a call in a ramp.
     bool is_probe() const noexcept { return brama_permit_is_probe_at(&raw_); }
 
-    /// Whether a half-open circuit gave it: a probe's, or that of a call in a ramp.
+    /// Whether a half-open circuit gave the permit, to a probe or to a call in a ramp.
     bool is_half_open() const noexcept { return brama_permit_is_half_open_at(&raw_); }
 
-    /// The call succeeded. Errors: Stale, NotFound, ShutDown; InvalidArgument if it was
-    /// reported already.
+    /// Reports that the call succeeded. Errors: Stale, NotFound, ShutDown; InvalidArgument if the
+    /// permit was already reported.
     void success() { try_success().value(); }
     void success(const Metadata& metadata) { try_success(metadata).value(); }
     Result<void> try_success() noexcept { return Answer(brama_permit_success(release())); }
@@ -1443,7 +1453,7 @@ public:
         return Answer(brama_permit_success_with(release(), &report.raw));
     }
 
-    /// The call failed, for this reason. Errors as success().
+    /// Reports that the call failed, for this reason. Errors as success().
     void failure(Text reason = {}) { try_failure(reason).value(); }
     void failure(Text reason, const Metadata& metadata) { try_failure(reason, metadata).value(); }
     Result<void> try_failure(Text reason = {}) noexcept {
@@ -1455,9 +1465,9 @@ public:
         return Answer(brama_permit_failure_with(release(), &report.raw));
     }
 
-    /// The call failed, and the dependency has said how long it wants to be left alone; see
-    /// Connection::failure_for. Errors as success(); InvalidArgument for the wait: then it is
-    /// still to be reported.
+    /// Reports that the call failed, and how long the dependency wants to be left alone: see
+    /// Connection::failure_for(). Errors as success(). After InvalidArgument for the wait, the
+    /// permit is still to be reported.
     void failure_for(Text reason, Milliseconds wait, const Metadata& metadata = {}) {
         try_failure_for(reason, wait, metadata).value();
     }
@@ -1471,9 +1481,9 @@ public:
         return answer;
     }
 
-    /// success() and failure() of a call that has lasted so long, as its reporter knows, in place
-    /// of what was measured. Errors as success(); InvalidArgument for a duration that is
-    /// negative, `never`, `none` or `inherit`: then it is still to be reported.
+    /// success() and failure() with a duration that the reporter has measured. It replaces the one
+    /// that the permit has measured. Errors as success(). After InvalidArgument for the duration
+    /// (see Connection::success_in()), the permit is still to be reported.
     void success_in(Milliseconds duration, const Metadata& metadata = {}) {
         try_success_in(duration, metadata).value();
     }
@@ -1498,17 +1508,18 @@ public:
         return answer;
     }
 
-    /// Gives it back, neither success nor failure: a cancelled caller is no failing
+    /// Gives the permit back, as neither success nor failure: what happened says nothing about the
     /// dependency. Errors as success().
     void ignore() { try_ignore().value(); }
     Result<void> try_ignore() noexcept { return Answer(brama_permit_ignore(release())); }
 
-    /// The caller has given the call up: ignored, or a failure if the call has lasted as long
-    /// as the setting `cancelled_after` says. Errors as success().
+    /// Reports that the caller has given the call up. This is ignored, or a failure if the call
+    /// has lasted at least as long as the setting `cancelled_after`. Errors as success().
     void cancelled() { try_cancelled().value(); }
     Result<void> try_cancelled() noexcept { return Answer(brama_permit_cancelled(release())); }
 
-    /// Gives C's permit away, to be reported with brama_permit_success and so on.
+    /// Returns the C permit, which the caller then reports with brama_permit_success() and the
+    /// like. Leaves an empty Permit.
     brama_permit_t release() noexcept { return std::exchange(raw_, brama_permit_t{}); }
 
 private:
@@ -1521,34 +1532,36 @@ private:
     }
 
     brama_permit_t raw_;
-    /// Exceptions under way when it was acquired: they are not the call's.
+    /// How many exceptions were uncaught when the permit was acquired: they are not the call's.
     int unwinding_ = std::uncaught_exceptions();
 };
 
 namespace detail {
 
-/// A guarded call that a half-open circuit has admitted, or that rides on one, while its function
-/// runs.
+/// A guarded call while its function runs: one that a half-open circuit has admitted, or one that
+/// rides on such a call.
 struct Frame {
-    /// That of the call which is ridden on, to be compared.
+    /// The permit of the admitted call, which a rider copies from the call that it rides on. Only
+    /// compared.
     brama_permit_t permit;
     Frame* outer;
     bool a_rider_failed;
 };
 
-/// The calls of half-open circuits and the riders under way on this thread, from the innermost
-/// outwards. Healthy calls are not listed.
+/// The list of this thread's frames, the innermost call first. Calls of closed circuits are not
+/// listed.
 inline thread_local Frame* innermost = nullptr;
 
-/// How a guarded call was let in: with a permit, or riding on another call.
+/// How a guarded call was admitted: with a permit, or riding on another call (`mount`).
 struct Entry {
     brama_permit_t permit;
     Frame* mount = nullptr;
     bool may_be_half_open = false;
 };
 
-/// Lets a call ride on one of this thread's, if one of them covers it. One at a time rides on
-/// another: it is further in, and so the next one finds it first.
+/// Lets a call ride on the innermost call of this thread that covers it. Returns false if there
+/// is none. A call that rides is listed, too, so a call inside of it finds it first: only one call
+/// at a time rides on another.
 inline bool mount(Entry& entry, const brama_connection_t* connection) noexcept {
     for (Frame* frame = innermost; frame != nullptr; frame = frame->outer) {
         if (!brama_permit_covers_at(&frame->permit, connection)) continue;
@@ -1569,8 +1582,8 @@ public:
     }
     Guarded(const Guarded&) = delete;
     Guarded& operator=(const Guarded&) = delete;
-    /// What the function returns is made where the caller wants it, so a success that has no
-    /// classifier is reported on the way out.
+    /// Reports a success if nothing was reported. guarded() returns the function's result without
+    /// a copy or a move, so without a classifier no code runs after the function but this.
     ~Guarded() {
         if (!is_over_) conclude(Outcome::success);
     }
@@ -1578,7 +1591,7 @@ public:
     void conclude(Outcome outcome, const char* reason = nullptr) noexcept {
         end(outcome, reason, brama_permit_ignore_at);
     }
-    /// The caller's thread is cancelled.
+    /// Reports that the caller's thread is cancelled.
     void cancelled() noexcept { end(Outcome::ignored, nullptr, brama_permit_cancelled_at); }
 
 private:
@@ -1595,7 +1608,7 @@ private:
         case Outcome::failure: brama_permit_failure_at(&entry_.permit, reason); return;
         case Outcome::ignored: break;
         }
-        // Also of a classifier that answers no Outcome: a probe must not keep its place.
+        // A classifier that returned no value of Outcome, too: a probe must not keep its place.
         ignore(&entry_.permit);
     }
     BRAMA_HPP_APART void list(const brama_permit_t& permit) noexcept {
@@ -1603,7 +1616,7 @@ private:
         innermost = &frame_;
         is_listed_ = true;
     }
-    /// What the call reports, given its own outcome.
+    /// Takes the frame out of the list. Returns what the call reports, given its own outcome.
     Outcome unlist(Outcome outcome) noexcept {
         for (Frame** at = &innermost; *at != nullptr; at = &(*at)->outer) {
             if (*at != &frame_) continue;
@@ -1619,7 +1632,7 @@ private:
     Frame frame_;
 };
 
-/// Stands for a classifier: a Result counts as what it holds, everything else is a success.
+/// Stands for no classifier: a Result counts as what it holds, any other value is a success.
 struct ByItself {};
 inline constexpr ByItself by_itself;
 
@@ -1647,7 +1660,7 @@ void conclude(Guarded& call, const R& result, Classify&& classify) {
     }
 }
 
-/// Whether an exception was made of a rejection by std::throw_with_nested.
+/// Whether an exception wraps a rejection by std::throw_with_nested, at any depth.
 inline bool wraps_rejection(const std::exception& exception) noexcept {
 #if defined(__cpp_rtti) && (defined(__cpp_exceptions) || defined(_CPPUNWIND))
     const auto* nested = dynamic_cast<const std::nested_exception*>(&exception);
@@ -1666,7 +1679,7 @@ inline bool wraps_rejection(const std::exception& exception) noexcept {
     return false;
 }
 
-/// Runs a call and reports what became of it; `classify` is asked if it returns.
+/// Runs a call and reports its outcome. If the call returns, `classify` decides the outcome.
 template <class F, class Classify>
 std::invoke_result_t<F> guarded(Entry& entry, F&& fn, Classify&& classify) {
     using R = std::invoke_result_t<F>;
@@ -1695,7 +1708,7 @@ std::invoke_result_t<F> guarded(Entry& entry, F&& fn, Classify&& classify) {
                       exception.what());
         throw;
     } catch (...) {
-        // What unwinds and is no exception of C++ is the end of a thread that is cancelled.
+        // An unwinding without a C++ exception is the cancellation of the thread.
         if (std::current_exception() != nullptr)
             call.conclude(Outcome::failure, "exception");
         else
@@ -1705,7 +1718,7 @@ std::invoke_result_t<F> guarded(Entry& entry, F&& fn, Classify&& classify) {
 #endif
 }
 
-/// The same for a try_ form.
+/// guarded() for a try_ form: wraps the result.
 template <class F, class Classify>
 Result<std::invoke_result_t<F>> try_guarded(Entry& entry, F&& fn, Classify&& classify) {
     using R = std::invoke_result_t<F>;
@@ -1718,12 +1731,12 @@ Result<std::invoke_result_t<F>> try_guarded(Entry& entry, F&& fn, Classify&& cla
     }
 }
 
-/// Why a call is not admitted.
+/// The error of a call that is not admitted.
 inline Answer refused(brama_result_t result, std::uint64_t retry_after_ms) noexcept {
     return Answer(result, result == BRAMA_ERR_REJECTED ? retry_after_ms : BRAMA_NONE);
 }
 
-/// The permit of an answer that was given just now.
+/// The permit of a C call that this thread has just made. Throws if there is none.
 inline Permit now(Result<Permit> permit) {
     permit.or_throw_at_once();
     return *std::move(permit);
@@ -1739,12 +1752,12 @@ inline Result<Permit> admitted(brama_result_t result, const brama_permit_t& perm
 
 /* -- Connections by handle --------------------------------------------------------------- */
 
-/// A handle of a connection: resolved once, no look-up after. What one keeps for a hot
-/// path. A copy is one more reference to the same. Works on, with errors, when the
-/// connection is gone (NotFound) or its manager (ShutDown). Any number of threads.
+/// A handle of a connection: its name is looked up once. Keep one for a hot path. A copy is
+/// another reference to the same handle. When the connection is gone, functions fail with
+/// NotFound, and with ShutDown when its manager is. Any number of threads may use it at once.
 class Connection {
 public:
-    /// Takes over a reference of C's.
+    /// Takes over a reference to a C handle.
     explicit Connection(brama_connection_t* raw) noexcept
         : raw_(raw), pass_word_(brama_connection_pass_word(raw)) {}
     Connection(const Connection& other) noexcept
@@ -1758,7 +1771,7 @@ public:
     }
     ~Connection() = default;
 
-    /// Valid as long as a handle is held.
+    /// The name of the connection. Valid as long as a handle of it is held.
     std::string_view identifier() const noexcept {
         return detail::view(brama_connection_identifier(native())).value_or("");
     }
@@ -1766,16 +1779,17 @@ public:
         return detail::view(brama_connection_scope(native()));
     }
 
-    /// Whether a call would be admitted now. A pure question: takes no permit. One load
-    /// while the circuit is closed.
+    /// Whether a call would be admitted now: the circuit is closed or half-open. Takes no permit.
+    /// Costs one load while the circuit is closed.
     bool available() const noexcept {
         return passes_freely() || brama_connection_available(native());
     }
 
-    /// The state as of now; State::unknown if the connection is gone.
+    /// The state as of now. State::unknown if the connection is gone.
     State state() const noexcept { return static_cast<State>(brama_connection_state(native())); }
 
-    /// Everything that is known of it. Errors: NotFound, ShutDown.
+    /// The status of the connection: counts, times, settings and metadata. Errors: NotFound,
+    /// ShutDown.
     Status status() const { return try_status().value(); }
     /// May throw std::bad_alloc.
     Result<Status> try_status() const {
@@ -1786,31 +1800,31 @@ public:
         return Status::from(status);
     }
 
-    /// Asks for admission. Errors: Rejected, NotFound, ShutDown. The permit needs this
-    /// handle to be there, or a copy of it.
+    /// Asks for admission. Errors: Rejected, NotFound, ShutDown. The permit must not outlive this
+    /// handle and its copies.
     [[nodiscard]] Permit acquire() const& { return detail::now(try_acquire()); }
     [[nodiscard]] Result<Permit> try_acquire() const& noexcept { return admission(); }
-    /// The handle would be gone before the permit is reported.
+    /// Deleted: a temporary handle would be destroyed before the permit is reported.
     Permit acquire() const&& = delete;
     Result<Permit> try_acquire() const&& = delete;
 
-    /// Runs fn if the circuit admits it, and answers what it answers. That it returns is
-    /// a success, unless it is a Result without a value; that it throws is a failure, whose
-    /// reason is the exception's what(), and the exception travels on. A rejection is ignored,
-    /// thrown or returned. Errors: as acquire().
+    /// Runs fn if the circuit admits the call, reports the outcome, and returns what fn returns.
+    /// If fn returns, that is a success, unless it returns a Result without a value. If fn throws,
+    /// that is a failure whose reason is the exception's what(), and the exception is thrown on. A
+    /// rejection is ignored, whether fn throws or returns it. Errors as acquire().
     template <class F> std::invoke_result_t<F> call(F&& fn) const {
         return call_with(detail::by_itself, std::forward<F>(fn));
     }
-    /// call() with a function that looks at the result and says what it means: an Outcome, or a
-    /// Classified with the reason of a failure.
+    /// call() with a classifier: a function that gets the result of fn and returns an Outcome, or
+    /// a Classified with the reason of a failure.
     template <class Classify, class F>
     std::invoke_result_t<F> call_with(Classify&& classify, F&& fn) const {
         detail::Entry entry;
         enter(entry).or_throw_at_once();
         return detail::guarded(entry, std::forward<F>(fn), std::forward<Classify>(classify));
     }
-    /// The same, but a call that is not admitted is answered by a Result without a value.
-    /// What fn throws is thrown.
+    /// call() that returns a Result, which has no value if the call is not admitted. An exception
+    /// of fn is thrown all the same.
     template <class F> Result<std::invoke_result_t<F>> try_call(F&& fn) const {
         return try_call_with(detail::by_itself, std::forward<F>(fn));
     }
@@ -1822,8 +1836,8 @@ public:
         return detail::try_guarded(entry, std::forward<F>(fn), std::forward<Classify>(classify));
     }
 
-    /// Reports a success without a permit: ask available(), call, report. Errors:
-    /// NotFound, ShutDown.
+    /// Reports a success without a permit: ask available(), call, report. Errors: NotFound,
+    /// ShutDown.
     void success() const { try_success().value(); }
     void success(const Metadata& metadata) const { try_success(metadata).value(); }
     Result<void> try_success() const noexcept {
@@ -1847,13 +1861,13 @@ public:
         return Answer(brama_connection_failure_with(native(), &report.raw));
     }
 
-    /// Reports a failure with which the dependency has said how long it wants to be left alone,
-    /// as HTTP does with Retry-After. A closed or half-open circuit opens at once for so long,
-    /// prolonged by the jitter, whatever its rules say. While it is open already, the wait changes
-    /// nothing: the failure is in the totals, is the last failure, and has its event, but
-    /// failure_count is not raised. At most 24 h, before jitter; a longer wait is cut. Zero is
-    /// none, and the failure an ordinary one. Errors: NotFound, ShutDown; InvalidArgument for a
-    /// wait that is negative, `never`, `none` or `inherit`: nothing is reported then.
+    /// Reports a failure, and how long the dependency wants to be left alone, as HTTP says with
+    /// Retry-After. A closed or half-open circuit opens at once for the wait, prolonged by the
+    /// jitter, whatever its rules say. A wait longer than 24 h, before jitter, is cut to 24 h. A
+    /// wait of zero makes it an ordinary failure. If the circuit is already open, the wait has no
+    /// effect: the failure is in the totals, is the last failure, and has its event, but
+    /// failure_count is not raised. Errors: NotFound, ShutDown; InvalidArgument, and nothing is
+    /// reported, for a wait that is negative, `never`, `none` or `inherit`.
     void failure_for(Text reason, Milliseconds wait, const Metadata& metadata = {}) const {
         try_failure_for(reason, wait, metadata).value();
     }
@@ -1866,10 +1880,10 @@ public:
                       : answer;
     }
 
-    /// success() and failure() of a call that has lasted so long, as its reporter knows. Where
-    /// `slow_call_duration` is set, the call is slow if it lasted at least as long. Errors:
-    /// NotFound, ShutDown; InvalidArgument for a duration that is negative, `never`, `none` or
-    /// `inherit`: nothing is reported then.
+    /// success() and failure() with the duration of the call, as the reporter has measured it. The
+    /// call is slow if it lasted at least `slow_call_duration`. Errors: NotFound, ShutDown;
+    /// InvalidArgument, and nothing is reported, for a duration that is negative, `never`, `none`
+    /// or `inherit`.
     void success_in(Milliseconds duration, const Metadata& metadata = {}) const {
         try_success_in(duration, metadata).value();
     }
@@ -1893,9 +1907,9 @@ public:
                       : answer;
     }
 
-    /// Opens the circuit, or moves the deadline of an open one: for this long this time,
-    /// or `never` to stay open until closed; if not given, as its settings say. Errors:
-    /// NotFound, ShutDown, InvalidArgument.
+    /// Opens the circuit, or moves the deadline of an open circuit. `expiry` is how long it stays
+    /// open this time, `never` until it is closed by hand. If it is not given, the settings
+    /// decide. Errors: NotFound, ShutDown, InvalidArgument.
     void open_circuit(Text reason = {}, std::optional<Milliseconds> expiry = {},
                       const Metadata& metadata = {}) const {
         try_open_circuit(reason, expiry, metadata).value();
@@ -1909,24 +1923,27 @@ public:
                       : answer;
     }
 
-    /// Closes the circuit; its count of failures stays. Errors: NotFound, ShutDown.
+    /// Closes the circuit. Its count of failures stays: one more may open it again. Errors:
+    /// NotFound, ShutDown.
     void close_circuit() const { try_close_circuit().value(); }
     Result<void> try_close_circuit() const noexcept {
         return Answer(brama_connection_close_circuit(native()));
     }
-    /// Lets probes through now; does nothing while half-open. Errors: NotFound, ShutDown.
+    /// Makes the circuit half-open, so that it admits probes. Does nothing if it is half-open
+    /// already. Errors: NotFound, ShutDown.
     void half_open_circuit() const { try_half_open_circuit().value(); }
     Result<void> try_half_open_circuit() const noexcept {
         return Answer(brama_connection_half_open_circuit(native()));
     }
-    /// Closes it and forgets its count, its window and its openings. Errors: NotFound, ShutDown.
+    /// Closes the circuit and forgets its failure count, its window and its openings. The totals
+    /// stay, and the times and the cause of the last opening. Errors: NotFound, ShutDown.
     void reset_circuit() const { try_reset_circuit().value(); }
     Result<void> try_reset_circuit() const noexcept {
         return Answer(brama_connection_reset_circuit(native()));
     }
 
-    /// Changes the settings that are given, all at once. Errors: InvalidConfig (nothing
-    /// was changed), InvalidArgument, NotFound, ShutDown.
+    /// Changes the settings that are given, all of them or, on an error, none. Errors:
+    /// InvalidConfig, InvalidArgument, NotFound, ShutDown.
     void configure(const Options& options) const { try_configure(options).value(); }
     Result<void> try_configure(const Options& options) const noexcept {
         const detail::NativeOptions given(options);
@@ -1934,7 +1951,7 @@ public:
                             : given.answer;
     }
 
-    /// C's, still owned by this.
+    /// The C handle, still owned by this object.
     brama_connection_t* native() const noexcept { return raw_.get(); }
 
 private:
@@ -1945,13 +1962,13 @@ private:
         return detail::admitted(result, permit, retry_after_ms);
     }
 
-    /// Lets a guarded call in.
+    /// Admits a guarded call, with a permit or riding on another call.
     Answer enter(detail::Entry& entry) const noexcept {
         if (detail::innermost != nullptr && detail::mount(entry, native())) return {};
         std::uint64_t retry_after_ms;
         const brama_result_t result =
             brama_connection_acquire(native(), &entry.permit, &retry_after_ms);
-        // A circuit that is closed now has no probes: either the call is none, or its
+        // A circuit that is closed now has no probes: either the call is no probe, or its
         // half-open state is over.
         if (result == BRAMA_OK) {
             entry.may_be_half_open = !passes_freely();
@@ -1960,7 +1977,8 @@ private:
         return detail::refused(result, retry_after_ms);
     }
 
-    /// Whether the circuit is closed, as far as one load tells.
+    /// Whether the pass word, read with one load, says that the circuit is closed. False if it
+    /// does not say so, or cannot be read here.
     bool passes_freely() const noexcept {
 #if defined(__GNUC__)
         return pass_word_ != nullptr &&
@@ -1976,22 +1994,23 @@ private:
 
 /* -- Subscriptions ----------------------------------------------------------------------- */
 
-/// A subscription with a callback: lasts until it is destroyed. When its destructor or
-/// unsubscribe() has returned, the callback is not running and never will again, and has
-/// been destroyed: they wait for it. Inside a callback, a predicate or the destructor of
-/// one, of whatever manager, they wait for nothing and return at once; that is then so
-/// when the callback that is running has returned. The same is so after a
-/// Brama::shutdown_within() that has run out of time.
+/// A subscription with a callback. It lasts until this object is destroyed. The destructor and
+/// unsubscribe() wait for a callback that is running. When they have returned, the callback will
+/// not run again and has been destroyed.
+///
+/// Called inside a callback, a predicate or the destructor of one, of any manager, they wait for
+/// nothing and return at once. The promise then holds when the callback that is running has
+/// returned. The same applies after a Brama::shutdown_within() that has run out of time.
 class Subscription {
 public:
-    /// Of nothing.
+    /// An empty object, which holds no subscription.
     Subscription() noexcept = default;
 
-    /// Ends it now. Further calls do nothing.
+    /// Ends the subscription now. Further calls do nothing.
     void unsubscribe() noexcept { raw_.reset(); }
-    /// Lets it last as long as the manager.
+    /// Lets the subscription last as long as the manager.
     void detach() noexcept { brama_subscription_detach(raw_.release()); }
-    /// Whether it was neither ended by this object nor detached.
+    /// Whether this object holds a subscription that it neither ended nor detached.
     explicit operator bool() const noexcept { return raw_ != nullptr; }
     /// How many exceptions left the callback or the filter's predicate.
     std::uint64_t exceptions() const noexcept {
@@ -2007,15 +2026,15 @@ private:
     detail::Handle<brama_subscription_t, brama_unsubscribe> raw_;
 };
 
-/// A subscription whose events wait until they are drained, by one thread at a time. Its
-/// destructor ends it; no other thread may be using it then: close() it and join who
-/// waits.
+/// A subscription whose events wait until they are drained, by one thread at a time. The
+/// destructor ends the subscription. No other thread may use the queue then: call close() before,
+/// and join the threads that wait.
 class Queue {
 public:
-    /// Takes up to `most` events out of the queue and appends copies to `events`; says
-    /// how many. Returns at once, also with none: the vector is then as it was. Throws
-    /// std::bad_alloc if there is no memory: where it is the vector that finds none, what is not
-    /// in the vector stays in the queue.
+    /// Takes up to `most` events out of the queue, appends copies to `events`, and returns how
+    /// many. Returns at once even if there is none, and leaves the vector as it was. Throws
+    /// std::bad_alloc if there is no memory. If the vector cannot grow, the events that do not fit
+    /// stay in the queue.
     std::size_t drain(std::vector<Event>& events,
                       std::size_t most = static_cast<std::size_t>(-1)) {
         const auto room = [&] {
@@ -2026,35 +2045,36 @@ public:
         return drain_by(room, most,
                         [&](const EventView& event) { events.push_back(event.copy()); });
     }
-    /// The same into a new vector. If it throws, what it has taken is lost.
+    /// drain() into a new vector. If it throws, the events that it has taken are lost.
     std::vector<Event> drain(std::size_t most = static_cast<std::size_t>(-1)) {
         std::vector<Event> events;
         drain(events, most);
         return events;
     }
-    /// Takes up to `most` events and calls visit(EventView) for each, without copies; says
-    /// how many. If it throws, the events after that one stay in the queue.
+    /// Takes up to `most` events, calls visit(EventView) for each without a copy, and returns how
+    /// many. If `visit` throws, the events after that one stay in the queue.
     template <class F>
     std::size_t drain_each(F&& visit, std::size_t most = static_cast<std::size_t>(-1)) {
         return drain_by(one, most, visit);
     }
-    /// The next event, if one waits. May throw std::bad_alloc.
+    /// Takes the next event; none if no event waits. May throw std::bad_alloc.
     std::optional<Event> pop() {
         std::optional<Event> next;
         drain_by(one, 1, [&](const EventView& event) { next = event.copy(); });
         return next;
     }
 
-    /// Waits until an event can be drained, no longer than this, and says whether one can;
-    /// false at once when the queue is closed and empty. Any number of threads.
+    /// Waits until an event can be drained, at most for `timeout`, and returns whether one can.
+    /// Returns false at once if the queue is closed and empty. Any number of threads may wait.
     bool wait(Milliseconds timeout = never) noexcept {
         Answer ignored;
         return brama_queue_wait(raw_.get(),
                                 detail::ms(ignored, Code::invalid_argument, "timeout", timeout));
     }
 
-    /// A file descriptor that is readable while events wait, and once the queue is closed.
-    /// The queue's: do not read from it, do not close it. Errors: Unsupported.
+    /// A file descriptor that is readable while events wait, and once the queue is closed. The
+    /// queue owns it: do not read from it or close it. Errors: LimitReached if too many files are
+    /// open, OutOfMemory, Unsupported.
     int fd() const { return try_fd().value(); }
     Result<int> try_fd() const noexcept {
         int fd = -1;
@@ -2063,15 +2083,16 @@ public:
         return fd;
     }
 
-    /// Ends the subscription and wakes who waits; what waits can still be drained.
+    /// Ends the subscription and wakes the threads that wait. Events in the queue can still be
+    /// drained.
     void close() noexcept { brama_queue_close(raw_.get()); }
-    /// Whether nothing more will come.
+    /// Whether no more events will come. Events may still be in the queue.
     bool is_closed() const noexcept { return brama_queue_is_closed(raw_.get()); }
     /// How many exceptions left the filter's predicate.
     std::uint64_t exceptions() const noexcept {
         return watch_ ? watch_->exceptions.load(std::memory_order_relaxed) : 0;
     }
-    /// C's, still owned by this.
+    /// The C queue, still owned by this object.
     brama_queue_t* native() const noexcept { return raw_.get(); }
 
 private:
@@ -2081,7 +2102,7 @@ private:
 
     static std::size_t one() noexcept { return 1; }
 
-    /// Takes as many events at a time as there is room for; none if there is no room.
+    /// Takes up to `most` events, at a time as many as room() returns. Stops if that is 0.
     template <class Room, class F> std::size_t drain_by(Room&& room, std::size_t most, F&& visit) {
         brama_event_t events[64];
         std::size_t total = 0;
@@ -2104,15 +2125,16 @@ private:
 
 /* -- Managers ---------------------------------------------------------------------------- */
 
-/// A manager: registers connections, decides which calls may pass, keeps the books. Its
-/// destructor shuts it down, see shutdown(). Any number of threads at once.
+/// A manager: registers connections, decides which calls may pass, and keeps the counts. Its
+/// destructor shuts it down, see shutdown(). Any number of threads may use it at once.
 ///
-/// All by-name operations also throw InvalidArgument for a name that is none, and
-/// ShutDown after shutdown().
+/// A function that takes a Key does by name what the function of Connection does. It also fails
+/// with InvalidArgument for a name that is not valid, with ShutDown after shutdown(), and with
+/// NotFound for a name that is not registered, except where it registers the name.
 class Brama {
 public:
-    /// Makes a manager. Errors: InvalidConfig, which names the setting; OutOfMemory for a large
-    /// event_capacity.
+    /// Makes a manager. Errors: InvalidConfig, which names the setting; OutOfMemory if there is no
+    /// memory for event_capacity.
     explicit Brama(const Config& config = {}) : Brama(try_make(config).value()) {}
     static Result<Brama> try_make(const Config& config = {}) noexcept {
         const NativeConfig given(config);
@@ -2121,7 +2143,7 @@ public:
         if (raw == nullptr) return Answer(brama_last_error_code());
         return Brama(raw);
     }
-    /// Takes over a manager of C's.
+    /// Takes over a C manager.
     explicit Brama(brama_t* raw) noexcept : raw_(raw) {}
 
     /// Registers a connection, closed. Errors: AlreadyRegistered, InvalidConfig.
@@ -2131,15 +2153,16 @@ public:
     Result<Connection> try_register(Key key, const Options& options = {}) const noexcept {
         return make(brama_register, key, options);
     }
-    /// Registers a connection, or gives the existing one as it is: other settings than it
-    /// has make an event of type notice. Errors: InvalidConfig.
+    /// Registers a connection, or returns a handle of the existing one, which is not changed. If
+    /// `options` differ from its settings, there is an event of type notice, once for each
+    /// connection. Errors: InvalidConfig.
     Connection get_or_register(Key key, const Options& options = {}) const {
         return try_get_or_register(key, options).value();
     }
     Result<Connection> try_get_or_register(Key key, const Options& options = {}) const noexcept {
         return make(brama_get_or_register, key, options);
     }
-    /// A handle of a registered connection. Errors: NotFound.
+    /// A handle of a registered connection.
     Connection connection(Key key) const { return try_connection(key).value(); }
     Result<Connection> try_connection(Key key) const noexcept {
         brama_connection_t* raw = nullptr;
@@ -2148,24 +2171,23 @@ public:
         if (!answer) return answer;
         return Connection(raw);
     }
-    /// Removes a connection. Errors: NotFound.
+    /// Removes a connection. Its handles fail with NotFound from then on.
     void unregister(Key key) const { try_unregister(key).value(); }
     Result<void> try_unregister(Key key) const noexcept { return by_name(key, brama_unregister); }
 
-    /// Whether a call would be admitted now. A pure question: takes no permit. False also
-    /// for a name that is not registered.
+    /// Connection::available() by name. False for a name that is not registered.
     bool available(Key key) const noexcept {
         bool answer = false;
         by_name(key, [&](auto... name) { answer = brama_available(name...); return BRAMA_OK; });
         return answer;
     }
-    /// The state as of now; State::unknown for a name that is not registered.
+    /// Connection::state() by name. State::unknown for a name that is not registered.
     State state(Key key) const noexcept {
         brama_state_t answer = BRAMA_STATE_UNKNOWN;
         by_name(key, [&](auto... name) { answer = brama_state(name...); return BRAMA_OK; });
         return static_cast<State>(answer);
     }
-    /// Everything that is known of a connection. Errors: NotFound.
+    /// Connection::status() by name.
     Status status(Key key) const { return try_status(key).value(); }
     /// May throw std::bad_alloc.
     Result<Status> try_status(Key key) const {
@@ -2177,8 +2199,7 @@ public:
         return Status::from(status);
     }
 
-    /// Asks for admission. Errors: Rejected, NotFound. The permit needs this manager to
-    /// be there.
+    /// Connection::acquire() by name. The permit must not outlive this manager.
     [[nodiscard]] Permit acquire(Key key) const& { return detail::now(try_acquire(key)); }
     [[nodiscard]] Result<Permit> try_acquire(Key key) const& noexcept {
         brama_permit_t permit = {};
@@ -2186,11 +2207,11 @@ public:
         if (!answer) return answer;
         return Permit(permit);
     }
-    /// The manager would be gone before the permit is reported.
+    /// Deleted: a temporary manager would be destroyed before the permit is reported.
     Permit acquire(Key key) const&& = delete;
     Result<Permit> try_acquire(Key key) const&& = delete;
 
-    /// As Connection::call, by name.
+    /// Connection::call() and its variants by name.
     template <class F> std::invoke_result_t<F> call(Key key, F&& fn) const {
         return call_with(key, detail::by_itself, std::forward<F>(fn));
     }
@@ -2211,7 +2232,7 @@ public:
         return detail::try_guarded(entry, std::forward<F>(fn), std::forward<Classify>(classify));
     }
 
-    /// Reports without a permit: ask available(), call, report. Errors: NotFound.
+    /// Connection::success() and Connection::failure() by name.
     void success(Key key) const { try_success(key).value(); }
     void success(Key key, const Metadata& metadata) const { try_success(key, metadata).value(); }
     Result<void> try_success(Key key) const noexcept { return by_name(key, brama_success); }
@@ -2235,7 +2256,7 @@ public:
         return by_name(key,
                        [&](auto... name) { return brama_failure_with(name..., &report.raw); });
     }
-    /// As Connection::failure_for, by name.
+    /// Connection::failure_for() by name.
     void failure_for(Key key, Text reason, Milliseconds wait,
                      const Metadata& metadata = {}) const {
         try_failure_for(key, reason, wait, metadata).value();
@@ -2249,7 +2270,7 @@ public:
         return by_name(
             key, [&](auto... name) { return brama_failure_for(name..., &report.raw, length); });
     }
-    /// As Connection::success_in and Connection::failure_in, by name.
+    /// Connection::success_in() and Connection::failure_in() by name.
     void success_in(Key key, Milliseconds duration, const Metadata& metadata = {}) const {
         try_success_in(key, duration, metadata).value();
     }
@@ -2276,7 +2297,8 @@ public:
             key, [&](auto... name) { return brama_failure_in(name..., &report.raw, length); });
     }
 
-    /// As the functions of Connection, by name. Errors: NotFound.
+    /// Connection::open_circuit(), close_circuit(), half_open_circuit() and reset_circuit() by
+    /// name.
     void open_circuit(Key key, Text reason = {}, std::optional<Milliseconds> expiry = {},
                       const Metadata& metadata = {}) const {
         try_open_circuit(key, reason, expiry, metadata).value();
@@ -2304,22 +2326,21 @@ public:
     Result<void> try_reset_circuit(Key key) const noexcept {
         return by_name(key, brama_reset_circuit);
     }
-    /// Resets every circuit.
+    /// Resets every circuit: see Connection::reset_circuit().
     void reset_all() const { try_reset_all().value(); }
     Result<void> try_reset_all() const noexcept {
         return raw_ ? Answer(brama_reset_all(native())) : gone();
     }
 
-    /// Changes the manager's settings that are given, all at once. Errors: InvalidConfig
-    /// (nothing was changed), InvalidArgument for a setting only for a new manager.
+    /// Changes the manager's settings that are given, all of them or, on an error, none. Errors:
+    /// InvalidConfig, also for a setting that only a new manager takes.
     void configure(const Config& config) const { try_configure(config).value(); }
     Result<void> try_configure(const Config& config) const noexcept {
         const NativeConfig given(config);
         if (!raw_) return gone();
         return given.answer ? Answer(brama_configure(native(), &given.raw)) : given.answer;
     }
-    /// Changes the settings of one connection that are given, all at once. Errors:
-    /// InvalidConfig (nothing was changed), NotFound.
+    /// Connection::configure() by name.
     void configure_connection(Key key, const Options& options) const {
         try_configure_connection(key, options).value();
     }
@@ -2330,9 +2351,9 @@ public:
             key, [&](auto... name) { return brama_configure_connection(name..., &given.raw); });
     }
 
-    /// The status of every connection, ordered by scope and identifier: of all, of one
-    /// scope, or with `no_scope` of those without one. Each is consistent with itself;
-    /// together they are not one instant. Errors: InvalidArgument.
+    /// The status of every connection, ordered by scope and identifier. With a scope: of its
+    /// connections only; with `no_scope`: of those without a scope only. Each status is consistent
+    /// with itself, but they are not all of one instant. Errors: InvalidArgument.
     std::vector<Status> snapshot(Text scope = {}) const { return try_snapshot(scope).value(); }
     /// May throw std::bad_alloc.
     Result<std::vector<Status>> try_snapshot(Text scope = {}) const {
@@ -2352,10 +2373,10 @@ public:
         return {counts.closed, counts.open, counts.half_open};
     }
 
-    /// The state of every circuit, as bytes for restore(): in this process later, in the next
-    /// one, or on another machine. Not saved are settings, metadata, windows, rates, the times of
-    /// reports, and what waits for a registration. See brama_save. Errors:
-    /// OutOfMemory.
+    /// The state of every circuit, as bytes for restore(): later in this process, in another
+    /// process, or on another machine. Not saved are settings, metadata, windows, rates, the times
+    /// of reports, and restored circuits that wait for their registration. See brama_save().
+    /// Errors: OutOfMemory.
     std::string save() const { return try_save().value(); }
     /// May throw std::bad_alloc.
     Result<std::string> try_save() const {
@@ -2367,12 +2388,12 @@ public:
         if (!answer) return answer;
         return std::string(reinterpret_cast<const char*>(bytes), length);
     }
-    /// Restores circuits from what save() returned, and returns how many: those that were
-    /// restored, and those that wait for the registration of their name. All of the data is
-    /// checked first. A transition by hand: permits that are out are stale. A circuit that has
-    /// changed its state since it was saved is left alone and not counted. `data` is not kept. See
-    /// brama_restore. Errors: InvalidArgument says what is wrong with the data, and nothing was
-    /// changed; ShutDown.
+    /// Restores circuits from the bytes that save() returned. Returns how many: those restored,
+    /// and those that wait for the registration of their name. A restored circuit changes its
+    /// state as by hand: permits acquired before are stale. A circuit that has changed its state
+    /// since it was saved is left as it is, and not counted. All of the data is checked first, and
+    /// none of it is referred to afterwards. See brama_restore(). Errors: InvalidArgument, which
+    /// says what is wrong with the data; ShutDown.
     std::size_t restore(std::string_view data) const { return try_restore(data).value(); }
     Result<std::size_t> try_restore(std::string_view data) const noexcept {
         if (!raw_) return gone();
@@ -2383,8 +2404,8 @@ public:
         return count;
     }
 
-    /// What became of the events, and whether the background thread runs. Exact when nothing
-    /// is on its way, after poll(), say.
+    /// The counts of events, and whether the background thread runs. The counts are exact while no
+    /// event is on its way, such as after poll().
     EventCounts event_counts() const noexcept {
         brama_event_counts_t counts;
         brama_event_counts_init(&counts);
@@ -2393,17 +2414,17 @@ public:
                 counts.background_running != 0};
     }
 
-    /// Calls callback(const EventView&) for every event that the filter lets pass, until
-    /// the subscription ends. An exception that leaves it is counted and given to
-    /// on_exception. Errors: InvalidArgument, ShutDown; Unsupported if the callback could
-    /// never run, because the system starts no background thread; what copying the
-    /// functions throws.
+    /// Calls callback(const EventView&) for every event that the filter lets pass, until the
+    /// subscription ends. An exception that leaves the callback is counted and passed to
+    /// on_exception. Errors: InvalidArgument, ShutDown; Unsupported if the callback could never
+    /// run, because the system starts no background thread; any exception of copying the
+    /// functions.
     template <class F>
     [[nodiscard]] Subscription subscribe(const Filter& filter, F&& callback,
                                          ExceptionHandler on_exception = {}) const {
         return try_subscribe(filter, std::forward<F>(callback), std::move(on_exception)).value();
     }
-    /// May throw std::bad_alloc, and what copying the functions throws.
+    /// May throw std::bad_alloc, and any exception of copying the functions.
     template <class F>
     [[nodiscard]] Result<Subscription> try_subscribe(const Filter& filter, F&& callback,
                                                      ExceptionHandler on_exception = {}) const {
@@ -2414,7 +2435,7 @@ public:
                 return brama_subscribe(native(), wanted, Owned::one, owned, Owned::destroy, out);
             });
     }
-    /// subscribe() with callback(const EventBatch&) for up to `most` events at a time.
+    /// subscribe() that calls callback(const EventBatch&) for up to `most` events at a time.
     /// Errors: also InvalidConfig if `most` is not 1 to 16777216.
     template <class F>
     [[nodiscard]] Subscription subscribe_batched(const Filter& filter, std::size_t most,
@@ -2436,13 +2457,13 @@ public:
                                                Owned::destroy, out);
             });
     }
-    /// A queue of every event that the filter lets pass, of which up to `capacity` wait in
-    /// order. Errors: InvalidConfig if capacity is not 1 to 16777216, InvalidArgument,
-    /// ShutDown.
+    /// Makes a queue of every event that the filter lets pass. Up to `capacity` events wait in it
+    /// in order; brama.h (EVENTS) says what happens when it is full. Errors: InvalidConfig if
+    /// capacity is not 1 to 16777216, InvalidArgument, ShutDown.
     [[nodiscard]] Queue subscribe_queue(const Filter& filter, std::size_t capacity) const {
         return try_subscribe_queue(filter, capacity).value();
     }
-    /// May throw std::bad_alloc, and what copying the filter's predicate throws.
+    /// May throw std::bad_alloc, and any exception of copying the filter's predicate.
     [[nodiscard]] Result<Queue> try_subscribe_queue(const Filter& filter,
                                                     std::size_t capacity) const {
         if (!raw_) return gone();
@@ -2454,8 +2475,9 @@ public:
         if (!answer) return answer;
         return Queue(raw, std::move(watch));
     }
-    /// Ends every subscription, of queues too, that falls under a pattern, whose predicate
-    /// is not looked at; the promise is that of Subscription. Errors: InvalidArgument.
+    /// Ends every subscription and queue that matches a pattern: its filter has each part that the
+    /// pattern gives, and wants no event type beyond the pattern's. The pattern's predicate is
+    /// ignored. Waits for callbacks as Subscription::unsubscribe() does. Errors: InvalidArgument.
     void unsubscribe_matching(const Filter& pattern = {}) const {
         try_unsubscribe_matching(pattern).value();
     }
@@ -2466,27 +2488,28 @@ public:
         return Answer(brama_unsubscribe_matching(native(), native_pattern.handed_over()));
     }
 
-    /// Does what is due: expiries, cleanup, delivery. Needed without a background thread,
-    /// harmless with one. Runs callbacks on the calling thread.
+    /// Does what is due: expiries, cleanup, delivery of events. Needed without a background
+    /// thread, harmless with one. Runs callbacks on the calling thread.
     void poll() const noexcept {
         if (raw_) brama_poll(native());
     }
-    /// No call is admitted any more, the events that wait are delivered, all subscriptions
-    /// end, and the thread is joined. Waits as long as the callbacks take, except inside a
-    /// callback, of whatever manager. Further calls do nothing.
+    /// Shuts the manager down: removes all connections, delivers the events that wait, ends all
+    /// subscriptions, and joins the background thread. Waits as long as the callbacks take, except
+    /// inside a callback of any manager. Further calls do nothing.
     void shutdown() const noexcept {
         if (raw_) brama_shutdown(native());
     }
-    /// shutdown() within this time; says how many events were left. A callback under way
-    /// when the time is over is left alone, and no later call waits for it: what it uses must
-    /// outlive it.
+    /// shutdown() within this time. Returns how many events were not delivered. A callback that
+    /// runs when the time is over is left alone, and no later call waits for it: the objects that
+    /// it uses must outlive it.
     std::uint64_t shutdown_within(Milliseconds time) const noexcept {
         std::uint64_t left = 0;
         const auto ms = time.count() < 0 ? 0 : static_cast<std::uint64_t>(time.count());
         if (raw_) brama_shutdown_within(native(), ms, &left);
         return left;
     }
-    /// C's, still owned by this; NULL after a move.
+    /// The C manager, still owned by this object. NULL after a move, which C functions take for
+    /// the default manager.
     brama_t* native() const noexcept { return raw_.get(); }
 
 private:
@@ -2525,7 +2548,7 @@ private:
                            "must be a manager");
     }
 
-    /// Calls a function of C's with the manager and the name.
+    /// Calls a C function with the manager and the name.
     template <class F> Answer by_name(const Key& key, F&& function) const noexcept {
         const detail::Terminated identifier("identifier", key.identifier);
         const detail::Terminated scope("scope", key.scope);
@@ -2544,7 +2567,7 @@ private:
                    : answer;
     }
 
-    /// Lets a guarded call in.
+    /// Admits a guarded call, with a permit or riding on another call.
     Answer enter(const Key& key, detail::Entry& entry) const noexcept {
         if (detail::innermost != nullptr) {
             const auto named = try_connection(key);
@@ -2572,7 +2595,7 @@ private:
         auto watch = std::make_shared<detail::Watch>(std::move(on_exception));
         detail::NativeFilter wanted(filter, watch);
         if (!wanted.answer()) return wanted.answer();
-        // From here on C frees both, whatever it answers.
+        // C frees the callback and the predicate, even if it returns an error.
         auto* owned = new Owned{std::forward<F>(callback), watch};
         brama_subscription_t* raw = nullptr;
         const Answer answer(subscribe(wanted.handed_over(), owned, &raw));
@@ -2583,7 +2606,8 @@ private:
     detail::Handle<brama_t, brama_free> raw_;
 };
 
-/// The process-wide manager, made with the default settings on first use, never destroyed.
+/// The process-wide manager. It is made with the default settings on first use, and never
+/// destroyed.
 inline Brama& default_manager() {
     static Brama& manager = *new Brama(brama_default());
     return manager;

@@ -1,6 +1,6 @@
-//! `bindings/cpp/brama.hpp`: the programs in `tests/cpp`, built by every C++ compiler of
-//! this machine with all warnings as errors, linked with the shared and with the static
-//! library, and run.
+//! Tests `bindings/cpp/brama.hpp` with the programs in `tests/cpp`. Every C++ compiler of this
+//! machine builds them with all warnings as errors. Each is linked with the shared and with the
+//! static library, and run.
 #![cfg(target_os = "linux")]
 
 #[allow(dead_code, reason = "each program uses its part")]
@@ -15,7 +15,7 @@ use tools::{
     start_with,
 };
 
-/// Not optimised: that takes most of the time.
+/// Without optimisation, which would take most of the time.
 const SANITIZED: [&str; 3] = [
     "-O0",
     "-fsanitize=address,undefined",
@@ -43,7 +43,7 @@ fn programs_do_what_they_say() {
     }
 }
 
-/// On both sides of the border. Also finds what is never freed.
+/// The sanitizers check both the program and the library. They also find leaks.
 #[test]
 fn programs_are_clean_under_the_sanitizers() {
     let compiler = &Compiler::all(Language::Cpp)[0];
@@ -72,7 +72,7 @@ fn the_header_is_clean_by_itself() {
     }
 }
 
-/// One error that says what to do, not a hundred from inside of it.
+/// One error that says what to do, not a hundred from inside the header.
 #[test]
 fn an_older_standard_is_refused_in_one_sentence() {
     let header = root().join("bindings/cpp/brama.hpp");
@@ -107,7 +107,7 @@ fn the_try_forms_need_no_exceptions() {
     }
 }
 
-/// The examples that people copy, from the README and the header's introduction.
+/// The examples of the README and of the header's introduction.
 #[test]
 fn examples_compile_and_run() {
     let readme = fs::read_to_string(root().join("README.md")).expect("it exists");

@@ -1,6 +1,6 @@
-//! The C ABI from where it is used: programs in `tests/c`, built by every
-//! compiler of this machine with all warnings as errors, linked with the shared and with
-//! the static library, and run. `tests/cpp.rs` does so in C++.
+//! Tests the C ABI with the programs in `tests/c`. Every C compiler of this machine builds them
+//! with all warnings as errors. Each is linked with the shared and with the static library, and
+//! run. `tests/cpp.rs` does the same in C++.
 #![cfg(target_os = "linux")]
 
 #[path = "ffi/layout.rs"]
@@ -29,7 +29,7 @@ fn c_programs_do_what_they_say() {
     }
 }
 
-/// Not under a sanitizer, which takes more memory than these programs leave to themselves.
+/// Without a sanitizer, which needs more memory than these programs allow themselves.
 #[test]
 fn programs_at_the_limits_of_the_system_get_what_is_documented() {
     for compiler in Compiler::all(Language::C) {
@@ -39,14 +39,14 @@ fn programs_at_the_limits_of_the_system_get_what_is_documented() {
     }
 }
 
-/// On both sides of the border. Also finds what is never freed.
+/// The sanitizers check both the program and the library. They also find leaks.
 #[test]
 fn c_programs_are_clean_under_the_sanitizers() {
     let compiler = &Compiler::all(Language::C)[0];
     let flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
     for source in sources("c", "c") {
-        // The sanitizer's own allocator may be locked for ever in the child, if another
-        // thread was allocating when the process forked.
+        // In the child of a fork the lock of the sanitizer's allocator may never be released, if
+        // another thread was allocating when the process forked.
         if source.file_stem().is_some_and(|name| name == "fork") {
             continue;
         }
@@ -120,7 +120,7 @@ fn bad_input_is_tried_on_every_function() {
     }
 }
 
-/// The examples that people copy, from the README and the header's introduction.
+/// The examples of the README and of the header's introduction.
 #[test]
 fn examples_compile_and_run() {
     let readme = fs::read_to_string(root().join("README.md")).expect("it exists");

@@ -1,6 +1,6 @@
-//! The structs of the interface may grow. A copy of the source gives each of them one more
-//! field at its end; a program that is compiled with today's header, and one with a header of
-//! that copy, each runs with today's library and with the one that has grown.
+//! The structs of the interface may grow. The test makes a copy of the source, in which each
+//! struct has one more field at its end. It compiles one program with today's header and one with
+//! the header of the copy. Each of them runs with today's library and with that of the copy.
 #![cfg(target_os = "linux")]
 
 #[allow(dead_code, reason = "each program uses its part")]
@@ -31,7 +31,7 @@ fn place() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("grown")
 }
 
-/// Writes a file unless it says so already, so that cargo compiles only what has changed.
+/// Writes a file unless it has this text already, so that cargo compiles only changed files.
 fn put(file: &Path, text: &[u8]) {
     if fs::read(file).is_ok_and(|found| found == text) {
         return;
@@ -51,7 +51,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A file of the source, in which each of the structs has one more field.
+/// The text of a source file, in which each of the structs has one more field.
 fn grown(path: &Path) -> Vec<u8> {
     let bytes = fs::read(path).expect("readable");
     if path
@@ -90,7 +90,7 @@ fn grown(path: &Path) -> Vec<u8> {
     found.replace(first, then).into_bytes()
 }
 
-/// A copy of the header that knows the new fields, as the rules of `src/ffi/mod.rs` make it.
+/// A copy of the header with the new fields, made by the rules of `src/ffi/mod.rs`.
 fn header() -> String {
     let mut header = fs::read_to_string(root().join("include/brama.h")).expect("it exists");
     let mut macros = String::new();
@@ -115,7 +115,7 @@ fn header() -> String {
     header
 }
 
-/// Builds the library that has grown, into a folder where programs find it.
+/// Builds the library of the copy. Returns the folder where programs find it.
 fn build() -> PathBuf {
     let tree = place().join("tree");
     copy(&root().join("src"), &tree.join("src"));

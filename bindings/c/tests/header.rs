@@ -1,5 +1,5 @@
-//! `include/brama.h` is what the source says: it is generated again, section by section,
-//! and compared. `BRAMA_BLESS=1 cargo test -p brama-capi --test header` rewrites it.
+//! Tests that `include/brama.h` agrees with the source: generates it again, section by section,
+//! and compares. `BRAMA_BLESS=1 cargo test -p brama-capi --test header` rewrites it.
 
 #[path = "header/layout.rs"]
 mod layout;
@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// The files that export something, in the order of the manual, each with its title
-/// and the macros that it is given. [`AFTER`] has those that come at a section's end.
+/// The files that export something, in the order of the header. Each has its title, and macros
+/// that come before its text. [`AFTER`] has the macros that come at the end of a section.
 const SECTIONS: [(&str, &str, &str); 23] = [
     ("version", "The version", ""),
     ("errors", "Results and errors", ""),
@@ -65,8 +65,8 @@ const TYPE_MACROS: &str = "\
 
 ";
 
-/// The macros that initialise each struct, at the end of the section that has it. `structs.c`
-/// compares them with what the `_init` functions do. Those of settings are made of the table.
+/// The macros that initialise a struct, by the section at whose end they come. `structs.c`
+/// compares them with the `_init` functions. [`settings::initialiser`] makes those of settings.
 const AFTER: [(&str, &str); 5] = [
     (
         "report",
@@ -96,7 +96,7 @@ const AFTER: [(&str, &str); 5] = [
     ),
 ];
 
-/// The structs of settings, by section.
+/// The structs of settings: the section and the name of each.
 const OF_SETTINGS: [(&str, &str); 3] = [
     ("config", "options"),
     ("config", "config"),
@@ -116,7 +116,7 @@ const STATUS_MACROS: &str = "\
 
 ";
 
-/// How functions are declared.
+/// The macros of function declarations.
 const DECLARATIONS: &str = "\
 /**
  * Before every declaration. Define it yourself before you include this header if your
@@ -191,8 +191,8 @@ fn section(config: &cbindgen::Config, file: &Path) -> String {
     text.trim().lines().map(definition).collect()
 }
 
-/// Numbers as a C programmer would write them: signed ones in parentheses, large ones
-/// in hexadecimal and of the width that their value asks for.
+/// A line of the header as a C programmer would write it. A negative number is in parentheses. A
+/// large one is hexadecimal, with the macro of the width that it needs.
 fn definition(line: &str) -> String {
     let parts: Vec<_> = line.split(' ').collect();
     let value = match parts[..] {
@@ -202,7 +202,7 @@ fn definition(line: &str) -> String {
             Ok(number) if number > 0x7fff_ffff => format!("UINT32_C({number:#x})"),
             _ => value.to_owned(),
         },
-        // The typedef is shorter, and as good.
+        // Uses of a struct have the shorter name of its typedef.
         _ if !line.starts_with("typedef struct") => {
             return line.replace("struct brama_", "brama_") + "\n";
         }
@@ -211,7 +211,7 @@ fn definition(line: &str) -> String {
     format!("#define {} {value}\n", parts[1])
 }
 
-/// Macros from the package's version, so that they cannot disagree with it.
+/// The macros of the version. They are made from the package's version, so that they agree.
 fn versions() -> String {
     let [major, minor, patch] = [
         env!("CARGO_PKG_VERSION_MAJOR"),
@@ -287,7 +287,7 @@ fn the_header_speaks_c() {
     }
 }
 
-/// The comment of each function, and how it is declared.
+/// The comment of each function, in lower case, and the part of its declaration before `(`.
 fn comments() -> HashMap<String, (String, String)> {
     let header = std::fs::read_to_string(root().join("include/brama.h")).expect("exists");
     let mut comments = HashMap::new();
@@ -305,8 +305,8 @@ fn comments() -> HashMap<String, (String, String)> {
     comments
 }
 
-/// Finds the functions of these for which neither their own comment nor that of the function
-/// it names first says what is asked.
+/// The functions whose declaration is `wanted` and whose comment does not say what `says` asks for.
+/// A comment that does not say it may refer to another function: the first one that it names.
 fn silent(wanted: impl Fn(&str) -> bool, says: impl Fn(&str) -> bool) -> Vec<String> {
     let comments = comments();
     let is_silent = |name: &String| {
@@ -330,7 +330,7 @@ fn silent(wanted: impl Fn(&str) -> bool, says: impl Fn(&str) -> bool) -> Vec<Str
     names.filter(|name| is_silent(name)).cloned().collect()
 }
 
-/// The introduction says it of all functions.
+/// The introduction says of all functions that any thread may call them.
 #[test]
 fn only_exceptions_say_which_threads_may_call_them() {
     let says = |comment: &String| comment.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,5 +1,6 @@
-//! What `make -C bindings/c install` installs, as programs elsewhere find it: through
-//! pkg-config and CMake, shared and static, moved to another place, and taken away again.
+//! Tests the files that `make -C bindings/c install` installs. Other programs find them through
+//! pkg-config, CMake and meson, as shared and static libraries, even in a prefix that was moved.
+//! `uninstall` removes them again.
 #![cfg(target_os = "linux")]
 
 #[allow(dead_code, reason = "each program uses its part")]
@@ -13,7 +14,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tools::{Compiler, Language, programs, root, run};
 
-/// A tool, or which package has it.
+/// A command of a tool. Panics with the name of the package to install if it is missing.
 fn tool(name: &str) -> Command {
     let found = Command::new(name).arg("--version").output();
     assert!(
@@ -33,21 +34,21 @@ fn emptied(name: &str) -> PathBuf {
     folder
 }
 
-/// One at a time: they build in one place.
+/// Does the work of one test at a time: all tests build in one folder.
 fn alone<T>(work: impl FnOnce() -> T) -> T {
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     work()
 }
 
-/// A goal of the Makefile.
+/// A call of make for a goal of the Makefile.
 fn goal(arguments: &[String]) -> Command {
     let mut make = tool("make");
     make.arg("-C")
         .arg(root().join("bindings/c"))
         .args(arguments)
         .env("CARGO", env!("CARGO"))
-        // The folder is that of the tests otherwise.
+        // It would be the folder of the tests.
         .env_remove("CARGO_TARGET_DIR");
     make
 }
@@ -56,7 +57,7 @@ fn make(arguments: &[String]) {
     alone(|| run(&mut goal(arguments)));
 }
 
-/// Where it is installed, for all tests.
+/// The prefix of the installation that the tests share.
 fn prefix() -> &'static Path {
     static PREFIX: OnceLock<PathBuf> = OnceLock::new();
     PREFIX.get_or_init(|| {
@@ -74,7 +75,7 @@ fn pkg_config(prefix: &Path, arguments: &[&str]) -> Vec<String> {
     words.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Runs a program that must say that it works.
+/// Runs a program that must print that it works.
 fn works(program: &Path, libraries: Option<&Path>) {
     let mut command = Command::new(program);
     command.env_remove("LD_LIBRARY_PATH");
@@ -84,7 +85,7 @@ fn works(program: &Path, libraries: Option<&Path>) {
     assert_eq!(run(&mut command).stdout, b"works\n", "{program:?}");
 }
 
-/// The sources of the programs that use it.
+/// The source file of this name among the programs that use the installed library.
 fn source(name: &str) -> PathBuf {
     programs("install").join(name)
 }
@@ -184,7 +185,7 @@ fn programs_are_built_with_meson() {
     works(&build.join("c_static"), None);
 }
 
-/// Below a project's own source, and fetched, without a network.
+/// Through `add_subdirectory`, and through `FetchContent` without a network.
 #[test]
 fn programs_are_built_with_brama_in_their_own_tree() {
     prefix();
@@ -202,7 +203,7 @@ fn programs_are_built_with_brama_in_their_own_tree() {
             "-DFETCHCONTENT_SOURCE_DIR_BRAMA={}",
             root().display()
         ));
-        // What make has built, with the same flags.
+        // The folder of make, which builds with the same flags.
         let target = root().join("target/make");
         run(cmake.arg(format!("-DBRAMA_CARGO_TARGET_DIR={}", target.display())));
         alone(|| run(tool("cmake").arg("--build").arg(&build)));
@@ -241,8 +242,8 @@ fn what_is_installed_may_be_moved() {
     through_pkg_config(&moved, compiler, Language::C, &emptied("moved-programs"));
 }
 
-/// Once built, the system's own users may install it without cargo; nothing is built by a
-/// user who does not own the source.
+/// A user without cargo, such as root, can install the library once it is built. A user who does
+/// not own the source builds nothing.
 #[test]
 fn installing_needs_no_cargo_once_it_is_built() {
     prefix();
@@ -255,7 +256,7 @@ fn installing_needs_no_cargo_once_it_is_built() {
     });
     assert!(place.join("lib/libbrama.a").is_file());
 
-    // A Makefile of a source that another user owns, and that has not been built.
+    // A source that another user owns, and that has not been built.
     let other = emptied("other-user");
     for folder in ["src", "bindings/c/src"] {
         fs::create_dir_all(other.join(folder)).expect("a folder can be made");
@@ -288,7 +289,7 @@ fn installing_needs_no_cargo_once_it_is_built() {
     assert!(said.contains("as the user who owns the source"), "{said}");
 }
 
-/// Programs are built in a prefix whose name has a space, given relative to where make runs.
+/// The prefix has a space in its name, and is relative to the folder that make runs in.
 #[test]
 fn a_prefix_may_be_relative_and_have_spaces() {
     let place = emptied("has spaces");
@@ -315,7 +316,7 @@ fn a_prefix_may_be_relative_and_have_spaces() {
     assert!(!place.join("include/brama.h").exists() && !place.join("lib/libbrama.so").exists());
 }
 
-/// What compilers look through anyway is left out, as for every other package.
+/// pkg-config leaves out the folders that compilers search anyway.
 #[test]
 fn in_a_prefix_of_the_system_pkg_config_filters_its_flags() {
     let stage = emptied("system");
@@ -338,7 +339,7 @@ fn in_a_prefix_of_the_system_pkg_config_filters_its_flags() {
     assert!(ask("--libs", "brama-static").starts_with("/usr/lib/libbrama.a -l"));
 }
 
-/// Neither the source's folder nor cargo's.
+/// Neither the folder of the source nor that of cargo.
 #[test]
 fn no_path_of_this_machine_is_in_the_libraries() {
     let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME"));
@@ -354,7 +355,7 @@ fn no_path_of_this_machine_is_in_the_libraries() {
     }
 }
 
-/// A distribution's folders: deeper, or not below the prefix.
+/// The folders of a distribution may be deeper, or not below the prefix.
 #[test]
 fn folders_may_be_chosen() {
     let place = emptied("chosen");
@@ -382,8 +383,8 @@ fn folders_may_be_chosen() {
     assert_eq!(String::from_utf8_lossy(&left.stdout), "");
 }
 
-/// The commands of the README, and the line in the example's header, word for word
-/// except the prefix.
+/// Runs the commands of the README with another prefix. The README has the command in the head
+/// comment of `example.c` word for word.
 #[test]
 fn the_commands_of_the_readme_work() {
     let readme = fs::read_to_string(root().join("README.md")).expect("it exists");

@@ -1,14 +1,14 @@
-//! The Python package as its users get it: built by `pip` from the source tree, installed
-//! into virtual environments, and tested from there.
+//! Tests the Python package as users install it: `pip` builds it from the source tree and installs
+//! it into virtual environments, where its tests run.
 //!
 //! On the default interpreter (`$PYTHON`, or `python3`) everything runs: all tests, `mypy
-//! --strict`, pyright, the reference by pdoc, the wheels, the test suites of peers. On one of
-//! each other version of CPython from 3.9 on that is found (pyenv's, and `python3.N` on the
-//! path) those tests run that need no further tools: what the package does, crashes, ends of
-//! the interpreter, gevent. CPython 3.11 or later has to be among them.
+//! --strict`, pyright, the reference by pdoc, the wheels, the test suites of peers. On one
+//! interpreter of each other version of CPython from 3.9 on that is found (pyenv's, and `python3.N`
+//! on the path) only the tests run that need no further tools: behaviour, crashes, ends of the
+//! interpreter, gevent. One of all these interpreters must be CPython 3.11 or later.
 //!
-//! The environments are made once and kept in the target folder, under names made of what
-//! is installed into them; the package is built and installed every time.
+//! The environments are made once and kept in the target folder. Their names are hashes of the
+//! interpreter and the requirements. The package is built and installed every time.
 #![cfg(unix)]
 
 use std::collections::hash_map::DefaultHasher;
@@ -25,7 +25,7 @@ fn package() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("python")
 }
 
-/// Runs a command to its end; one that cannot run or fails is a failing test.
+/// Runs a command to its end. Panics if it cannot run or fails.
 fn run(command: &mut Command, purpose: &str) -> Output {
     let output = command
         .output()
@@ -40,20 +40,22 @@ fn run(command: &mut Command, purpose: &str) -> Output {
     output
 }
 
-/// An interpreter, and the minor version of CPython 3 that it is.
+/// An interpreter, and its minor version of CPython 3.
 #[derive(Debug)]
 struct Interpreter {
     program: OsString,
     minor: u32,
 }
 
-/// Prints the minor version, if the package and its tests can run on it.
+/// A Python program that prints the minor version, and fails if the package and its tests cannot
+/// run on the interpreter.
 const CHECK: &str = "import sys, venv, ensurepip; \
     assert sys.version_info >= (3, 9) and sys.implementation.name == 'cpython'; \
     assert getattr(sys, '_is_gil_enabled', lambda: True)(); \
     print(sys.version_info.minor)";
 
-/// `None` if it cannot be run, is no CPython from 3.9 on, or lacks `venv` or `ensurepip`.
+/// The interpreter of a program. `None` if it cannot be run, is not CPython from 3.9 on, has no
+/// global interpreter lock, or lacks `venv` or `ensurepip`.
 fn interpreter(program: OsString) -> Option<Interpreter> {
     let output = Command::new(&program).args(["-c", CHECK]).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
@@ -74,7 +76,7 @@ fn default_interpreter() -> Interpreter {
     })
 }
 
-/// One interpreter of each minor version that the default one is not.
+/// One interpreter of each minor version other than that of the default interpreter.
 fn other_interpreters() -> Vec<Interpreter> {
     let pyenv = env::var_os("PYENV_ROOT").map(PathBuf::from);
     let pyenv = pyenv.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".pyenv")));
@@ -96,8 +98,8 @@ fn other_interpreters() -> Vec<Interpreter> {
     found.split_off(1)
 }
 
-/// A virtual environment of an interpreter with what a file of requirements names; its
-/// interpreter.
+/// Makes a virtual environment of an interpreter and installs the packages of a file of
+/// requirements, unless that was done before. Returns the interpreter of the environment.
 fn environment(python: &Interpreter, requirements: &str) -> PathBuf {
     let tests = package().join("tests");
     let mut hasher = DefaultHasher::new();
@@ -110,7 +112,7 @@ fn environment(python: &Interpreter, requirements: &str) -> PathBuf {
     let name = format!("python-{:016x}", hasher.finish());
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let (inside, complete) = (folder.join("bin/python"), folder.join("complete"));
-    // The tests of this file run at once.
+    // The tests of this file run at the same time.
     static MAKING: Mutex<()> = Mutex::new(());
     let _making = MAKING.lock().expect("no other test has failed");
     if !complete.exists() {
@@ -128,13 +130,13 @@ fn environment(python: &Interpreter, requirements: &str) -> PathBuf {
     inside
 }
 
-/// Where this build puts what it compiles, so that `cargo` need not compile it all again.
+/// The target folder of this build. `pip` builds in it, so that `cargo` compiles less.
 fn target() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
     folder.expect("it is in the target folder").to_owned()
 }
 
-/// A command of an environment's interpreter, run outside of the source tree.
+/// A command that runs an environment's interpreter outside of the source tree.
 fn outside(python: &Path) -> Command {
     let folder = target().join("tmp/python-outside");
     fs::create_dir_all(&folder).expect("it can be made");
@@ -177,7 +179,7 @@ fn the_python_package_passes_its_tests() {
     });
 }
 
-/// The package's own types, and those that its user sees.
+/// Checks the package's own types, and the types that its user sees.
 fn types(python: &Path) {
     for files in ["src/brama", "examples"] {
         let mut mypy = outside(python);
@@ -194,8 +196,8 @@ fn types(python: &Path) {
     run(stubs.arg(user), "the types that a user sees");
 }
 
-/// They need tools that the other interpreters are spared: type checkers, pdoc, the build
-/// backend, peers.
+/// The files of tests that need tools which only the default interpreter has: type checkers, pdoc,
+/// the build backend, peers.
 const OF_THE_DEFAULT_INTERPRETER: [&str; 3] =
     ["test_documents.py", "test_packaging.py", "test_types.py"];
 
@@ -226,7 +228,7 @@ fn the_python_package_works_on_every_python_that_is_found() {
         .collect();
     files.sort();
     assert!(files.len() >= 11, "{files:?}");
-    // All at once: tests of processes, threads and ends mostly wait.
+    // All at the same time: the tests of processes, threads and ends mostly wait.
     thread::scope(|scope| {
         for other in &others {
             let (wheel, files) = (&wheel, &files);

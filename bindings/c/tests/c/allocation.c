@@ -1,6 +1,6 @@
-/* Calls and reports allocate nothing, nor does a rejection; the message of an error is
- * put into words only when somebody asks. Counts what reaches the C library's allocator,
- * where that lets a program stand in front of it. */
+/* Calls, reports and rejections allocate nothing. The message of an error is made only when the
+ * caller asks for it. Counts the calls of the C library's allocator, where a program can replace
+ * its functions. */
 #include "check.h"
 
 #if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)

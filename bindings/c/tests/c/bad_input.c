@@ -1,7 +1,7 @@
 /*
- * Input that is none: for every function every pointer NULL in turn, strings that are no
- * names or no UTF-8, numbers that are no values. Each is refused with a message that
- * names the argument, and changes nothing.
+ * Invalid input: for every function each pointer NULL in turn, strings that are not names or not
+ * UTF-8, numbers that are no valid values. Each is refused with a message that names the argument,
+ * and changes nothing.
  */
 #include "check.h"
 
@@ -23,7 +23,7 @@ static bool on_status(const brama_status_t *status, void *user_data) {
     return true;
 }
 
-/* That a call is refused because of this argument. */
+/* Checks that a call is refused because of this argument. */
 #define REFUSED(argument, call)                                                       \
     do {                                                                              \
         ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, call);                                    \
@@ -262,7 +262,7 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     ANSWERS(BRAMA_ERR_SHUT_DOWN, brama_register(NULL, "late", NULL, NULL, NULL));
 }
 
-/* Every function that takes a name. */
+/* Tries a name in every function that takes one; `blamed` is its invalid part. */
 static void names(brama_t *m, const char *identifier, const char *scope, const char *blamed) {
     brama_permit_t permit;
     brama_options_t options;
@@ -296,7 +296,7 @@ static void names(brama_t *m, const char *identifier, const char *scope, const c
     BAD(brama_half_open_circuit(m, identifier, scope));
     BAD(brama_reset_circuit(m, identifier, scope));
     BAD(brama_configure_connection(m, identifier, scope, &options));
-    /* Those that answer no code leave a message, too. */
+    /* Functions that return no code leave a message, too. */
     ANSWERS(BRAMA_ERR_NOT_FOUND, brama_success(m, "nobody", NULL));
     CHECK(!brama_available(m, identifier, scope));
     MESSAGE_HAS(argument);
@@ -375,8 +375,8 @@ static void numbers(brama_t *m, brama_connection_t *db) {
         MESSAGE_HAS("`" #field "` = " message);                                       \
     } while (0);
 
-/* What is wrong for a setting of each kind: values out of range, and constants that mean
- * nothing for it. */
+/* Invalid values for a setting of each kind: out of range, and constants without a meaning for
+ * it. */
 #define WRONG_attempts(field)                                                         \
     WRONG(field, 0, "0: must be at least 1")                                          \
     WRONG(field, (uint32_t)BRAMA_NONE, "BRAMA_NONE: must be at least 1, or BRAMA_UNLIMITED")

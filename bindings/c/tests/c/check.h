@@ -1,6 +1,6 @@
 /*
- * What the programs in this folder share: a check that says what it found, and a manager
- * whose time stands still.
+ * Tools of the programs in this folder: checks that print what they found, and a manager with a
+ * clock that stands still.
  */
 #ifndef CHECK_H
 #define CHECK_H
@@ -19,7 +19,7 @@
         }                                                                             \
     } while (0)
 
-/* That a call answers this code. */
+/* Checks that a call returns this code. */
 #define ANSWERS(code, call)                                                           \
     do {                                                                              \
         brama_result_t answer_ = (call);                                              \
@@ -32,7 +32,7 @@
 
 #define OK(call) ANSWERS(BRAMA_OK, call)
 
-/* That the last error of this thread names all of these. */
+/* Checks that the message of this thread's last error contains this text. */
 #define MESSAGE_HAS(text) CHECK(strstr(brama_last_error_message(), (text)) != NULL)
 
 /* A string that is not UTF-8. */
@@ -63,7 +63,7 @@ static inline void free_world(struct world world) {
     brama_clock_free(world.clock);
 }
 
-/* A connection that opens after so many failures. */
+/* Registers a connection whose circuit opens after max_attempts failures. */
 static inline brama_connection_t *made(struct world world, const char *identifier,
                                        uint32_t max_attempts) {
     brama_options_t options;

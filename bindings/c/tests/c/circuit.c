@@ -1,4 +1,4 @@
-/* A circuit's life, by handle and by name: it trips, expires, probes and recovers. */
+/* A circuit by handle and by name: it opens, its expiry ends, it admits probes and recovers. */
 #include "check.h"
 
 static void trips_expires_and_recovers(void) {
@@ -34,7 +34,7 @@ static void trips_expires_and_recovers(void) {
     OK(brama_connection_acquire(db, &permit, NULL));
     brama_permit_t second;
     ANSWERS(BRAMA_ERR_REJECTED, brama_connection_acquire(db, &second, &wait));
-    /* A hint: the lease of the probe that is out ends in a minute. */
+    /* A hint of a second, although the lease of the probe that is out ends in a minute. */
     CHECK(wait == 1000);
     MESSAGE_HAS("all probes of \"db\" are out");
     OK(brama_permit_success(permit));
@@ -208,7 +208,7 @@ static void a_rejection_says_why_the_circuit_opened(void) {
         ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_success(m, "", NULL));
         CHECK(brama_last_error_cause() == BRAMA_CAUSE_NONE && brama_last_error_reason() == NULL);
     }
-    /* What is gone when the message is asked for has no more to say than that it rejected. */
+    /* If the connection is removed before the message is read, the message gives no cause. */
     ANSWERS(BRAMA_ERR_REJECTED, brama_connection_acquire(db, &permit, NULL));
     OK(brama_unregister(m, "db", NULL));
     MESSAGE_HAS("rejected: the circuit is open, retry after");

@@ -1,7 +1,7 @@
-/* How long calls last: what a reporter says, and what is measured. */
+/* Durations of calls: given by the reporter, and measured by a permit. */
 #include "check.h"
 
-/* By name, on a handle, and on a permit of each kind, by value and by pointer. */
+/* Reports by name, on a handle, and on a permit of each kind, by value and by pointer. */
 enum { WAYS = 6 };
 
 static void acquire(brama_t *m, const brama_connection_t *db, int way, brama_permit_t *permit) {
@@ -81,7 +81,7 @@ static void what_is_no_duration_is_refused_by_its_name(void) {
         {BRAMA_INHERIT_U64, "`duration_ms` = BRAMA_INHERIT_U64: must be"},
         {BRAMA_NOT_GIVEN_U32, "`duration_ms` = BRAMA_NOT_GIVEN_U32: must be"},
         {BRAMA_INHERIT_U32, "`duration_ms` = BRAMA_INHERIT_U32: must be"},
-        /* An end before its start. */
+        /* The difference of an end that lies before its start. */
         {(uint64_t)-5, "`duration_ms` = 18446744073709551611: must be a number of ms, at most"},
         {(uint64_t)INT64_MAX + 1, "`duration_ms` = 9223372036854775808: must be"},
     };
@@ -94,7 +94,7 @@ static void what_is_no_duration_is_refused_by_its_name(void) {
             ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, fail(world.manager, db, way, NULL, bad[i].value));
             MESSAGE_HAS(bad[i].name);
         }
-    /* Nothing was reported; a permit is still to be. */
+    /* Nothing was reported. A permit is still to be reported. */
     CHECK(status_of(db).total_failures == 0 && status_of(db).total_successes == 0);
     OK(brama_connection_half_open_circuit(db));
     brama_permit_t permit;
@@ -122,7 +122,7 @@ static void configure(struct world world, const brama_connection_t *db, int on_m
         OK(brama_connection_configure(db, &options));
 }
 
-/* A host that reads the number does not pass a circuit by whose calls are measured. */
+/* While calls are measured, the pass word lets no call pass without a permit. */
 static void the_next_call_is_measured_once_a_setting_asks_for_it(void) {
     for (int way = 0; way < 2 * WAYS; way++) {
         int on_manager = way % 2, is_slow = way / 2 % 2;
@@ -139,7 +139,7 @@ static void the_next_call_is_measured_once_a_setting_asks_for_it(void) {
         ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_connection_pass_permit(db, read_pass(db), &permit));
         acquire(world.manager, db, way / 4, &permit);
         OK(brama_clock_advance(world.clock, 500));
-        /* What was measured is compared with the settings of the report. */
+        /* The measured duration is compared with the setting at the time of the report. */
         configure(world, db, on_manager, 500, BRAMA_NOT_GIVEN_U64);
         OK(brama_permit_cancelled(permit));
         CHECK(status_of(db).total_failures == 1);
@@ -156,7 +156,7 @@ static void the_next_call_is_measured_once_a_setting_asks_for_it(void) {
     }
 }
 
-/* One call of 50 ms opens. */
+/* Registers a circuit that one call of 50 ms opens. */
 static brama_connection_t *fragile(struct world world) {
     brama_options_t options = BRAMA_OPTIONS_INIT;
     brama_connection_t *connection;
@@ -185,7 +185,7 @@ static void a_duration_that_is_given_is_compared_with_the_setting(void) {
     }
 }
 
-/* By each function that reports on a permit. */
+/* Reports on a permit; `how` is the number of the function. */
 static brama_result_t report_on(brama_permit_t permit, int how) {
     brama_report_t report = BRAMA_REPORT_INIT;
     switch (how) {
@@ -196,7 +196,7 @@ static brama_result_t report_on(brama_permit_t permit, int how) {
     case 4: return brama_permit_failure_at(&permit, NULL);
     case 5: return brama_permit_failure_with(permit, &report);
     case 6: return brama_permit_failure_for(permit, &report, 0);
-    default: return brama_permit_success_in(permit, NULL, 49); /* It goes before. */
+    default: return brama_permit_success_in(permit, NULL, 49); /* Replaces what was measured. */
     }
 }
 

@@ -3,7 +3,7 @@
 #include "check.h"
 #include <poll.h>
 
-/* What a subscriber has seen. */
+/* The record of a subscriber's events and of the ends of its data. */
 struct log {
     char text[4000];
     int calls;
@@ -119,7 +119,7 @@ static void in_order_and_filtered(void) {
     OK(brama_event_counts(m, &counts));
     CHECK(counts.published == 8 && counts.delivered == 21 && counts.dropped == 0);
 
-    /* Ended one by one, by a pattern, and by the end of the manager. */
+    /* Subscriptions end one by one, by a pattern, and with the manager. */
     brama_unsubscribe(subscription);
     CHECK(all.destroyed == 1);
     brama_filter_init(&filter);
@@ -214,7 +214,7 @@ static void destructors_run_on_failure_too(void) {
     CHECK(data.destroyed == 4 && predicate.destroyed == 5);
     ANSWERS(BRAMA_ERR_SHUT_DOWN, brama_queue_new(world.manager, &filter, 10, &queue));
     CHECK(predicate.destroyed == 6);
-    /* A struct that is not one is not looked into. */
+    /* A struct of a wrong size is not read, so its destructor is not called. */
     filter.size = 8;
     ANSWERS(BRAMA_ERR_INVALID_ARGUMENT,
             brama_subscribe(world.manager, &filter, on_event, &data, destroy, NULL));
@@ -222,7 +222,7 @@ static void destructors_run_on_failure_too(void) {
     free_world(world);
 }
 
-/* A callback that does everything that one may want to do in a callback. */
+/* A callback that calls many functions of the library. */
 static void calls_back(const brama_event_t *event, void *user_data) {
     struct log *log = user_data;
     brama_t *m = log->manager;
@@ -280,7 +280,7 @@ static void a_callback_may_free_its_manager(void) {
     OK(brama_subscribe(world.manager, NULL, frees_the_manager, &log, destroy, NULL));
     OK(brama_queue_new(world.manager, NULL, 10, &queue));
     OK(brama_connection_success(db));
-    /* The queue keeps the engine while it polls. */
+    /* The queue keeps the engine alive while this call polls. */
     CHECK(brama_queue_wait(queue, 0));
     CHECK(log.calls == 1);
     ANSWERS(BRAMA_ERR_SHUT_DOWN, brama_connection_success(db));
@@ -328,7 +328,7 @@ static void queues(void) {
     OK(brama_queue_drain(queue, NULL, sizeof *events, 0, &count));
     CHECK(count == 0 && readable(fd));
 
-    /* A host that knows a larger event gets what there is, at its own step. */
+    /* A host with a larger event struct gets the known fields, at the step of its own size. */
     struct larger {
         brama_event_t known;
         uint64_t unknown[2];

@@ -1,6 +1,6 @@
 /*
  * The examples of include/brama.h, one for each group of functions. The header's generator copies
- * what stands between the two lines of a group, so a compiler has seen it, and it has run.
+ * the code between the two lines of a group, so every example compiles and runs.
  */
 #include "check.h"
 

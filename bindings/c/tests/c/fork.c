@@ -1,4 +1,5 @@
-/* fork(): the child goes on with what the parent had, and each has its own from then on. */
+/* fork(): the child begins with a copy of the parent's managers. From then on the two are
+ * independent. */
 #define _POSIX_C_SOURCE 200809L
 #include "check.h"
 #include <sys/wait.h>
@@ -50,8 +51,8 @@ int main(void) {
     CHECK(pid >= 0);
     if (pid == 0) {
         child(m, db, queue, permit, named);
-        /* A child keeps some of the parent's memory unused, which a sanitizer that
-         * looks for leaks at the end of a process would take for some. */
+        /* Skips the leak check at exit: the child keeps some of the parent's memory without using
+         * it, which a sanitizer would report as a leak. */
         _exit(0);
     }
     int ended;

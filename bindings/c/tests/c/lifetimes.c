@@ -1,4 +1,4 @@
-/* What lives how long: references, shut-down managers, freed managers, the default one. */
+/* Lifetimes of handles, of managers that were shut down or freed, and of the default manager. */
 #include "check.h"
 
 static void handles_are_counted(void) {
@@ -75,7 +75,7 @@ static void after_a_shutdown_everything_says_so(void) {
     OK(brama_poll(m));
     OK(brama_reset_all(m));
 
-    /* What waited can still be drained. */
+    /* Events that waited can still be drained. */
     brama_event_t events[10];
     size_t count;
     CHECK(brama_queue_is_closed(queue));

@@ -17,7 +17,7 @@ int main(void) {
         {size, one, LATIN1, any, BRAMA_OUTCOME_SUCCESS, 99},
         {size - 1, one, NULL, any, BRAMA_OUTCOME_SUCCESS, 99},
         {size, two, LATIN1, 3, BRAMA_OUTCOME_FAILURE, 99},
-        /* More than there is: what follows the last item is not looked at. */
+        /* Larger than its place in the array: the library does not read beyond the array. */
         {size + 8, one, NULL, any, BRAMA_OUTCOME_SUCCESS, 99},
     };
     size_t count = sizeof items / sizeof *items;

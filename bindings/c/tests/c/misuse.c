@@ -1,6 +1,7 @@
 /*
- * What a host that is no C program, or a careless one, gives: bools that are neither 0 nor 1,
- * lengths that no memory has, structs that were not initialised, a missing place for a permit.
+ * Arguments that a host in another language, or a careless program, passes: bools that are
+ * neither 0 nor 1, lengths larger than memory, structs that were not initialised, no pointer for a
+ * permit.
  */
 #include "check.h"
 
@@ -8,7 +9,7 @@
 
 static int calls;
 
-/* Functions of a host whose bools are bytes. */
+/* Callbacks of a host whose bools are bytes. */
 static unsigned char two_for_a_status(const brama_status_t *status, void *user_data) {
     (void)status;
     (void)user_data;
@@ -56,7 +57,7 @@ static void any_byte_but_zero_is_true(struct world world) {
         MESSAGE_HAS("must fit into memory");                                          \
     } while (0)
 
-/* Of every function that takes a name's lengths, one of the two is this. */
+/* Tries these lengths, one of which is too long, in every function that takes lengths of a name. */
 static void names_of_length(brama_t *m, size_t identifier, size_t scope, const char *blamed) {
     brama_connection_t *out;
     brama_permit_t permit;
@@ -94,7 +95,8 @@ static void lengths_that_no_memory_has_are_not_read(struct world world) {
         size_t length = lengths[i];
         names_of_length(m, length, 1, "`identifier`");
         names_of_length(m, 2, length, "`scope`");
-        /* A reason never costs the report: it is left out, and the event says so. */
+        /* A reason that is too long for memory is left out. The report counts, and its event says
+         * so. */
         brama_permit_t permit;
         brama_report_t report = BRAMA_REPORT_INIT;
         brama_report_item_t item = BRAMA_REPORT_ITEM_INIT;
@@ -119,7 +121,8 @@ static void lengths_that_no_memory_has_are_not_read(struct world world) {
     OK(brama_unregister(m, "db", NULL));
 }
 
-/* A length of zero is that of an empty reason, whatever it points to: the end of a slice, say. */
+/* A length of zero means an empty reason, even if the pointer must not be read, as at the end of a
+ * slice. */
 static void a_length_of_zero_is_an_empty_reason(struct world world) {
     brama_t *m = world.manager;
     brama_connection_t *db = made(world, "db", BRAMA_UNLIMITED);
@@ -164,7 +167,7 @@ static void the_wait_is_answered_without_a_place_for_a_permit(struct world world
             CHECK(wait == BRAMA_NONE);
         }
     }
-    /* Nothing was asked: no call was let in, and none was rejected. */
+    /* No call was admitted, and none was rejected. */
     CHECK(status_of(db).total_rejections == 0);
     brama_connection_release(db);
     OK(brama_unregister(m, "db", NULL));

@@ -1,4 +1,4 @@
-/* What a circuit does that is disabled or only a shadow, and the state in which one begins. */
+/* Circuits that are disabled or only a shadow, and the state in which a circuit begins. */
 #include "check.h"
 
 static void turn(brama_connection_t *db, brama_mode_t mode) {
@@ -26,7 +26,7 @@ static brama_event_t next(brama_queue_t *queue) {
     return event;
 }
 
-/* By name and on a handle, each by value and by pointer. */
+/* Permits by name and from a handle, each reported by value and by pointer. */
 enum { WAYS = 4 };
 
 static void reports(brama_t *m, brama_connection_t *db, int way, int outcome) {

@@ -1,4 +1,4 @@
-/* Guarded calls by reading one number, and what else an interpreter asks for. */
+/* Guarded calls by reading the pass word, and other functions for interpreters. */
 #include "check.h"
 
 static uint32_t read_pass(const brama_connection_t *connection) {
@@ -11,13 +11,14 @@ static brama_result_t succeed(const brama_connection_t *connection, uint32_t pas
     return brama_permit_success_at(&permit);
 }
 
-/* Whether the number tells callers to ask for a permit, which knows when the call began. */
+/* Whether callers must acquire a permit although the circuit is closed: its calls are measured, or
+ * a rate counts its last calls. */
 static int is_watched(const brama_connection_t *connection) {
     return read_pass(connection) >= BRAMA_PASS_LIMIT;
 }
 
-/* What makes circuits watched, given while they are in use: the next call sees it, and sees that
- * it is taken back. */
+/* Settings that make a circuit watched, given while it is in use. The next call sees such a
+ * setting, and sees that it is taken back. */
 static void settings_reach_the_number_at_once(void) {
     struct world world = make_world();
     brama_connection_t *db = made(world, "db", 2), *other;
@@ -56,7 +57,7 @@ static void settings_reach_the_number_at_once(void) {
     options.failure_rate = config.failure_rate = 0.5;
     WATCHES(1);
 
-    /* What is needed may come one after the other, on both levels. */
+    /* The settings that are needed may be given one after the other, on both levels. */
     config.rate_calls = 50;
     OK(brama_configure(world.manager, &config));
     options.failure_rate = 0.5;
@@ -66,7 +67,7 @@ static void settings_reach_the_number_at_once(void) {
     config.failure_rate = 0.5;
     OK(brama_configure(world.manager, &config));
     CHECK(is_watched(other));
-    /* A window takes the place of the calls: no report needs a place any more. */
+    /* A window replaces the last calls: no report needs a place among them any more. */
     brama_config_init(&config);
     config.rate_window_ms = 5000;
     OK(brama_configure(world.manager, &config));
@@ -90,7 +91,7 @@ int main(void) {
     brama_connection_t *db = made(world, "db", 2);
     brama_permit_t permit;
 
-    /* A call that passes is reported as with a permit. */
+    /* A permit made from the pass word is reported like any other. */
     uint32_t pass = read_pass(db);
     CHECK(pass < BRAMA_PASS_LIMIT);
     OK(brama_connection_pass_permit(db, pass, &permit));
@@ -99,12 +100,12 @@ int main(void) {
     OK(brama_permit_failure(permit, "timeout"));
     CHECK(status_of(db).total_successes == 2 && status_of(db).failure_count == 1);
 
-    /* The count of failures does not show in the number; its report clears it. */
+    /* The pass word does not change with the failure count, and a report clears the count. */
     CHECK(read_pass(db) == pass);
     OK(succeed(db, pass));
     CHECK(status_of(db).failure_count == 0);
 
-    /* Reports tell how many failures count now. */
+    /* A report returns how many failures count now. */
     brama_report_t report;
     uint32_t failures = 99;
     brama_report_init(&report);
@@ -117,14 +118,14 @@ int main(void) {
     OK(brama_connection_failure_with(db, &report));
     CHECK(failures == 3);
 
-    /* Open: nothing passes, and what was read before is stale. */
+    /* Open: no call passes, and a pass word that was read before is stale. */
     CHECK(read_pass(db) >= BRAMA_PASS_LIMIT);
     ANSWERS(BRAMA_ERR_STALE, succeed(db, pass));
     failures = 99;
     ANSWERS(BRAMA_ERR_STALE, brama_permit_failure_with(permit, &report));
     CHECK(failures == 99);
 
-    /* Half-open the same, and closed again too: a late success closes nothing. */
+    /* The same while half-open and when closed again: a late success closes nothing. */
     OK(brama_clock_advance(world.clock, 60000));
     OK(brama_poll(world.manager));
     CHECK(brama_connection_state(db) == BRAMA_STATE_HALF_OPEN);
@@ -135,7 +136,7 @@ int main(void) {
     CHECK(read_pass(db) < BRAMA_PASS_LIMIT && read_pass(db) != pass);
     ANSWERS(BRAMA_ERR_STALE, succeed(db, pass));
 
-    /* All connections, in order; what a status points to lives until the next. */
+    /* A snapshot has all connections in order. A status is valid until the next call. */
     brama_connection_t *api = made(world, "api", 2);
     brama_snapshot_t *snapshot;
     brama_status_t status;
@@ -152,7 +153,7 @@ int main(void) {
     CHECK(!brama_snapshot_next(snapshot, &status));
     brama_snapshot_free(snapshot);
 
-    /* Gone is gone. */
+    /* Of a removed connection no call passes. */
     CHECK(read_pass(api) >= BRAMA_PASS_LIMIT);
     ANSWERS(BRAMA_ERR_NOT_FOUND, succeed(api, 0));
     pass = read_pass(db);

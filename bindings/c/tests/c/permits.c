@@ -1,4 +1,4 @@
-/* Permits: what they cover, by value and by pointer, and reports that come late. */
+/* Permits: which calls they cover, functions by value and by pointer, and late reports. */
 #include "check.h"
 
 static void a_permit_says_which_calls_may_ride_on_it(void) {
@@ -24,10 +24,10 @@ static void a_permit_says_which_calls_may_ride_on_it(void) {
         CHECK(brama_permit_covers(named, db) && brama_permit_covers(named, same));
         CHECK(!brama_permit_covers(named, other) && !brama_permit_covers(named, namesake));
         CHECK(!brama_permit_covers(held, db));
-        /* Also when its lease is over: a late report counts. */
+        /* Even when the probe's lease is over, since its late report counts. */
         OK(brama_clock_advance(world.clock, 600000));
         CHECK(brama_permit_covers(named, db));
-        /* Not in another half-open state. */
+        /* But not in a later half-open state. */
         OK(brama_connection_open_circuit(db, NULL, 1));
         CHECK(brama_permit_is_probe(named) && !brama_permit_covers(named, db));
         OK(brama_clock_advance(world.clock, 1));
@@ -154,7 +154,8 @@ static void late_reports_are_told_so(void) {
     CHECK(brama_connection_state(db) == BRAMA_STATE_OPEN);
     CHECK(status_of(db).total_successes == 2);
 
-    /* A probe that does not report loses its place. Its report is refused if its state is gone. */
+    /* A probe that does not report in time loses its place. Its report is stale when the half-open
+     * state is over. */
     OK(brama_clock_advance(world.clock, 60000));
     OK(brama_connection_acquire(db, &early, NULL));
     OK(brama_clock_advance(world.clock, 60000));
@@ -164,7 +165,7 @@ static void late_reports_are_told_so(void) {
     ANSWERS(BRAMA_ERR_STALE, brama_permit_failure(named, "twice"));
     ANSWERS(BRAMA_ERR_STALE, brama_permit_success(early));
 
-    /* In the same half-open state it counts, however late it comes. */
+    /* In the same half-open state a late report counts. */
     OK(brama_clock_advance(world.clock, 60000));
     OK(brama_connection_acquire(db, &early, NULL));
     OK(brama_clock_advance(world.clock, 60000));

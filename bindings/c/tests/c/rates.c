@@ -1,7 +1,7 @@
-/* The rules by which a circuit opens by itself: which one does, and what it tells of that. */
+/* The rules by which a circuit opens: which rule opens it, and what status and events say of it. */
 #include "check.h"
 
-/* A circuit with these settings, and nothing reported yet. */
+/* Registers a circuit with these settings. */
 static brama_connection_t *registered(struct world world, const brama_options_t *options) {
     brama_connection_t *connection = NULL;
     OK(brama_register(world.manager, "db", NULL, options, &connection));
@@ -18,7 +18,7 @@ static void fail(const brama_connection_t *db, int times) {
         OK(brama_connection_failure(db, NULL));
 }
 
-/* What counts for the rates. */
+/* Checks the numbers that count for the rates. */
 #define COUNTS(db, calls, failures, slow)                                             \
     do {                                                                              \
         brama_status_t found_ = status_of(db);                                        \
@@ -57,7 +57,7 @@ static void counts_of_failures(void) {
     fail(db, 1);
     OPEN_BY(db, BRAMA_CAUSE_WINDOW);
 
-    /* Or does not. */
+    /* Or does not clear, if that is set. */
     OK(brama_connection_reset_circuit(db));
     options.success_clears_window = 0;
     OK(brama_connection_configure(db, &options));
@@ -90,7 +90,7 @@ static void a_share_of_failures(void) {
     COUNTS(db, 20, 10, 0);
     CHECK(status_of(db).total_failures == 13);
 
-    /* What was reported before it closed counts for nothing. */
+    /* Reports from before the circuit closed do not count. */
     OK(brama_clock_advance(world.clock, 60000));
     brama_permit_t probe;
     OK(brama_connection_acquire(db, &probe, NULL));
@@ -108,7 +108,7 @@ static void a_share_of_failures(void) {
     CLOSED(db);
     COUNTS(db, 9, 9, 0);
 
-    /* Nor what is older than the window. */
+    /* Nor do reports older than the window. */
     OK(brama_clock_advance(world.clock, 10000));
     COUNTS(db, 0, 0, 0);
     fail(db, 9);
@@ -135,7 +135,7 @@ static void a_share_of_slow_calls(void) {
     OK(brama_connection_success_in(db, NULL, 100));
     OPEN_BY(db, BRAMA_CAUSE_SLOW_CALL_RATE);
     COUNTS(db, 4, 1, 2);
-    CHECK(status_of(db).failure_count == 0); /* It is a success for the count. */
+    CHECK(status_of(db).failure_count == 0); /* A slow success clears the failure count. */
 
     /* A permit measures its call. */
     OK(brama_connection_reset_circuit(db));
@@ -149,7 +149,7 @@ static void a_share_of_slow_calls(void) {
     OPEN_BY(db, BRAMA_CAUSE_SLOW_CALL_RATE);
     COUNTS(db, 4, 0, 2);
 
-    /* Failures in a row go on beside a rate of slow calls. */
+    /* A rate of slow calls does not replace the rule of failures in a row. */
     OK(brama_connection_reset_circuit(db));
     options.minimum_calls = 100;
     OK(brama_connection_configure(db, &options));
@@ -251,7 +251,7 @@ static void an_event_of_an_opening_tells_what_counted(void) {
     free_world(world);
 }
 
-/* A call as an interpreter guards it: by the number where that lets it pass. */
+/* A call as an interpreter guards it: by the pass word, if that lets the call pass. */
 static int guarded(struct world world, const brama_connection_t *db, uint64_t length_ms) {
     const uint32_t pass = __atomic_load_n(brama_connection_pass_word(db), __ATOMIC_ACQUIRE);
     brama_permit_t permit;
@@ -264,7 +264,7 @@ static int guarded(struct world world, const brama_connection_t *db, uint64_t le
     return 1;
 }
 
-/* Rules that are given and taken back while calls go on. */
+/* Rules are given and taken back while calls go on. */
 static void the_next_call_follows_a_rule_that_is_new(void) {
     for (int for_all = 0; for_all < 2; for_all++) {
         struct world world = make_world();
@@ -286,7 +286,7 @@ static void the_next_call_follows_a_rule_that_is_new(void) {
         CHECK(guarded(world, db, 500) && !guarded(world, db, 500));
         OPEN_BY(db, BRAMA_CAUSE_SLOW_CALL_RATE);
 
-        /* It is taken back: calls last as long as they want. */
+        /* The rule is taken back: slow calls do not open the circuit. */
         OK(brama_connection_reset_circuit(db));
         options.slow_call_duration_ms = config.slow_call_duration_ms = BRAMA_INHERIT_U64;
         options.slow_call_rate = config.slow_call_rate = BRAMA_INHERIT_F64;
@@ -295,7 +295,7 @@ static void the_next_call_follows_a_rule_that_is_new(void) {
             CHECK(guarded(world, db, 500));
         COUNTS(db, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE);
 
-        /* The last calls: each report from the next one on takes its place among them. */
+        /* A rate of the last calls: reports count from the next one on. */
         options.failure_rate = config.failure_rate = 0.2;
         options.rate_calls = config.rate_calls = 10;
         options.minimum_calls = config.minimum_calls = 10;
@@ -311,7 +311,7 @@ static void the_next_call_follows_a_rule_that_is_new(void) {
         COUNTS(db, 10, 2, 0);
         CHECK(!guarded(world, db, 0));
 
-        /* In time: reports by the number count from the next one on, too. */
+        /* A rate in time: reports by the pass word count from the next one on, too. */
         OK(brama_connection_reset_circuit(db));
         options.rate_calls = config.rate_calls = BRAMA_INHERIT_U64;
         options.rate_window_ms = config.rate_window_ms = 5000;
@@ -329,7 +329,7 @@ static void the_next_call_follows_a_rule_that_is_new(void) {
     }
 }
 
-/* What is refused changes no setting, and what counts goes on counting. */
+/* A refused call changes no setting and none of the numbers that count for the rates. */
 static void a_call_that_is_refused_leaves_what_counts(void) {
     struct world world = make_world();
     brama_options_t options = BRAMA_OPTIONS_INIT;
@@ -366,7 +366,7 @@ static void a_call_that_is_refused_leaves_what_counts(void) {
     above.minimum_calls = 51;
     ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_connection_configure(db, &above));
     MESSAGE_HAS("`minimum_calls` = 51: must be at most `rate_calls` (50)");
-    /* An end before its start. */
+    /* The difference of an end that lies before its start. */
     ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_connection_failure_in(db, NULL, (uint64_t)-5));
     MESSAGE_HAS("`duration_ms` = ");
     CHECK(memcmp(&before, status_of(db).settings, sizeof before) == 0);

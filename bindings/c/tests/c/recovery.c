@@ -1,5 +1,5 @@
-/* Half-open by a rate of failures, and the ramp: which calls are admitted, which reports decide, and
-   which events are delivered. */
+/* Half-open circuits with a rate of failures, and ramps: which calls are admitted, which reports
+ * decide, and which events are delivered. */
 #include "check.h"
 
 static brama_connection_t *registered(struct world world, const brama_options_t *options) {
@@ -16,7 +16,7 @@ static brama_permit_t admitted(const brama_connection_t *db) {
     return permit;
 }
 
-/* That no call is admitted, now. */
+/* Checks that no call is admitted now. */
 static void refused(const brama_connection_t *db) {
     brama_permit_t permit;
     ANSWERS(BRAMA_ERR_REJECTED, brama_connection_acquire(db, &permit, NULL));
@@ -44,14 +44,14 @@ static void a_sample_of_probes_decides_as_soon_as_it_is_certain(void) {
     OK(brama_permit_success(probes[0]));
     OK(brama_permit_failure(probes[1], "down"));
     IS(db, HALF_OPEN);
-    refused(db); /* A report has its place for good. */
+    refused(db); /* A probe that has reported keeps its place. */
     OK(brama_permit_failure(probes[2], "still down"));
     IS(db, OPEN);
     CHECK(status_of(db).cause == BRAMA_CAUSE_PROBE && status_of(db).trips == 1);
     CHECK(strcmp(status_of(db).reason, "still down") == 0);
     ANSWERS(BRAMA_ERR_STALE, brama_permit_success(probes[3]));
 
-    /* With three successes it cannot be reached. */
+    /* With three successes the rate cannot be reached. */
     OK(brama_connection_half_open_circuit(db));
     OK(brama_permit_failure(admitted(db), "down"));
     for (int i = 0; i < 3; i++) {
@@ -61,7 +61,7 @@ static void a_sample_of_probes_decides_as_soon_as_it_is_certain(void) {
     IS(db, CLOSED);
     CHECK(status_of(db).trips == 0);
 
-    /* What is ignored gives its place back: four in all report. */
+    /* A probe that is ignored gives its place back, until four have reported. */
     OK(brama_connection_half_open_circuit(db));
     for (int i = 0; i < 20; i++)
         OK(brama_permit_ignore(admitted(db)));
@@ -86,7 +86,7 @@ static void a_slow_success_is_a_failure_of_the_sample(void) {
     options.slow_call_duration_ms = 100;
     brama_connection_t *db = registered(world, &options);
     for (int counts = 0; counts < 2; counts++) {
-        /* Only where there is a rate of slow calls. */
+        /* It is a failure only if there is a rate of slow calls. */
         options.slow_call_rate = counts ? 0.9 : BRAMA_NONE_F64;
         OK(brama_connection_configure(db, &options));
         OK(brama_connection_half_open_circuit(db));
@@ -105,7 +105,7 @@ static void a_slow_success_is_a_failure_of_the_sample(void) {
     free_world(world);
 }
 
-/* A circuit at the beginning of its ramp. */
+/* Makes a circuit at the beginning of its ramp. */
 static brama_connection_t *ramping(struct world world, uint64_t ramp_ms, double start) {
     brama_options_t options = BRAMA_OPTIONS_INIT;
     options.max_attempts = BRAMA_UNLIMITED;
@@ -161,7 +161,7 @@ static void a_ramp_admits_a_share_that_grows_and_closes_by_time(void) {
     for (size_t i = 0; i < count; i++) {
         const brama_event_t *event = &events[i];
         CHECK(event->previous_state == BRAMA_STATE_HALF_OPEN && event->new_state == BRAMA_STATE_CLOSED);
-        CHECK(event->timestamp_ms == START + 11000); /* When it was due. */
+        CHECK(event->timestamp_ms == START + 11000); /* The end of the ramp. */
         changes += event->event_type == BRAMA_EVENT_STATE_CHANGE;
         closings += event->event_type == BRAMA_EVENT_CIRCUIT_CLOSED;
     }
@@ -206,7 +206,7 @@ static void two_failures_in_a_row_end_a_ramp(void) {
     CHECK(status.cause == BRAMA_CAUSE_CONSECUTIVE && status.trips == 2);
     CHECK(status.ramp_share == BRAMA_NONE_F64 && strcmp(status.reason, "down again") == 0);
 
-    /* One of a circuit that opens at each failure. */
+    /* With max_attempts 1, one failure ends it. */
     brama_options_t options = BRAMA_OPTIONS_INIT;
     options.max_attempts = 1;
     OK(brama_connection_configure(db, &options));
@@ -246,13 +246,13 @@ static void control_by_hand_in_a_ramp(void) {
     brama_connection_t *db = ramping(world, 1000, 0.5);
     OK(brama_clock_advance(world.clock, 700));
     const uint64_t since = status_of(db).last_state_change_ms;
-    OK(brama_connection_half_open_circuit(db)); /* It is half-open already. */
+    OK(brama_connection_half_open_circuit(db)); /* Does nothing: it is half-open already. */
     CHECK(status_of(db).ramp_share == 0.7 && status_of(db).last_state_change_ms == since);
     OK(brama_connection_close_circuit(db));
     CHECK(status_of(db).ramp_share == BRAMA_NONE_F64);
     IS(db, CLOSED);
 
-    /* A setting that is taken back ends no ramp, and lets all calls pass. */
+    /* A ramp whose setting is removed goes on, and lets all calls pass. */
     OK(brama_connection_half_open_circuit(db));
     OK(brama_permit_success(admitted(db)));
     CHECK(status_of(db).ramp_share == 0.5);
@@ -266,7 +266,7 @@ static void control_by_hand_in_a_ramp(void) {
     free_world(world);
 }
 
-/* On a probe and on a call in a ramp, which is no probe. */
+/* Calls ride on a probe, and on a call in a ramp, which is no probe. */
 static void a_call_in_a_ramp_can_be_ridden_on(void) {
     struct world world = make_world();
     brama_options_t options = BRAMA_OPTIONS_INIT;
@@ -289,12 +289,12 @@ static void a_call_in_a_ramp_can_be_ridden_on(void) {
             OK(brama_permit_success(permit));
             earlier[ramp] = permit;
         }
-        CHECK(!brama_permit_covers(earlier[0], db)); /* The probe's state is gone. */
+        CHECK(!brama_permit_covers(earlier[0], db)); /* The state of the probe is over. */
         OK(brama_clock_advance(world.clock, 1000));
         CHECK(brama_permit_is_half_open(permit) && !brama_permit_covers(permit, db));
         IS(db, CLOSED);
     }
-    /* With a start, a permit has more words. */
+    /* A permit that has the start of its call uses more of its words. */
     options.slow_call_duration_ms = 100;
     OK(brama_connection_configure(db, &options));
     OK(brama_connection_half_open_circuit(db));
@@ -306,7 +306,7 @@ static void a_call_in_a_ramp_can_be_ridden_on(void) {
     free_world(world);
 }
 
-/* An interpreter never takes a call of a ramp for one of a healthy circuit. */
+/* So an interpreter never takes a circuit in a ramp for a closed one. */
 static void the_pass_word_of_a_ramp_lets_nothing_pass(void) {
     struct world world = make_world();
     brama_connection_t *db = ramping(world, 1000, 0.5);

@@ -1,6 +1,6 @@
 /*
- * The host's functions that take away what the library is using: callbacks and
- * destructors that free managers and queues, and shut managers down.
+ * Callbacks and destructors of the host that free the manager or the queue that the library is
+ * using, or shut the manager down.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "check.h"
@@ -13,7 +13,7 @@ struct host {
     int destroyed;
 };
 
-/* Writes over memory that was freed, so that who still uses it is found out. */
+/* Overwrites memory that was freed, so that a use of it after the free fails. */
 static void trample(void) {
     void *taken[2000];
     for (size_t i = 0; i < 2000; i++) {
@@ -127,7 +127,8 @@ static void a_callback_may_free_the_queue_that_is_drained(void) {
     }
 }
 
-/* On the manager's thread, on one that ends the subscription, and without a thread. */
+/* On the manager's thread, on a thread that ends the subscription, and without a background
+ * thread. */
 static void a_destructor_may_shut_the_manager_down(void) {
     for (int way = 0; way < 4; way++) {
         struct host host = {0};
@@ -147,7 +148,7 @@ static void a_destructor_may_shut_the_manager_down(void) {
     }
 }
 
-/* A filter without a predicate ends the data of the predicate within the call. */
+/* If a filter has no predicate, the call destroys the predicate's data before it returns. */
 static void the_data_of_a_filter_may_free_the_manager_that_is_subscribed_to(void) {
     for (int way = 0; way < 3; way++) {
         struct host host = {0};
@@ -170,7 +171,7 @@ static void the_data_of_a_filter_may_free_the_manager_that_is_subscribed_to(void
 }
 
 int main(void) {
-    /* What would wait for itself for ever is ended here. */
+    /* Ends the program if a call waits for itself. */
     alarm(60);
     a_callback_may_free_the_manager_that_is_polled();
     a_callback_may_free_the_manager_that_is_shut_down();

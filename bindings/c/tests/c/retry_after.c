@@ -1,4 +1,4 @@
-/* Failures with which the dependency says how long it wants to be left alone. */
+/* Failures for which the dependency says how long it wants to be left alone. */
 #include "check.h"
 
 enum { DAY_MS = 86400000 };
@@ -10,7 +10,7 @@ static brama_report_t report_of(const char *reason, uint32_t *count) {
     return report;
 }
 
-/* By name, on a handle, and on a permit of each kind, by value and by pointer. */
+/* Reports by name, on a handle, and on a permit of each kind, by value and by pointer. */
 enum { WAYS = 6 };
 
 static brama_result_t tell(brama_t *m, const brama_connection_t *db, int way,
@@ -56,7 +56,7 @@ static void a_wait_opens_at_once_and_for_so_long(void) {
         CHECK(events == 1 && strcmp(event.reason, "HTTP 429") == 0 && event.expiry_ms == 1500);
         CHECK(event.metadata_count == 1 && strcmp(event.metadata[0].value, "429") == 0);
 
-        /* From half-open, too: a probe's, or one without a permit. */
+        /* From half-open, too, on a probe's permit or without a permit. */
         OK(tell(world.manager, db, way, NULL, 7));
         status = status_of(db);
         CHECK(status.state == BRAMA_STATE_OPEN && status.trips == 2 && status.expiry_ms == 7);
@@ -133,7 +133,7 @@ static void what_is_no_wait_is_refused_by_its_name(void) {
         {BRAMA_INHERIT_U64, "`wait_ms` = BRAMA_INHERIT_U64: must be"},
         {BRAMA_NOT_GIVEN_U32, "`wait_ms` = BRAMA_NOT_GIVEN_U32: must be"},
         {BRAMA_INHERIT_U32, "`wait_ms` = BRAMA_INHERIT_U32: must be"},
-        /* A date in the past, say. */
+        /* The difference of a date that lies in the past. */
         {(uint64_t)-5, "`wait_ms` = 18446744073709551611: must be a number of ms, at most INT64_MAX"},
         {(uint64_t)INT64_MAX + 1, "`wait_ms` = 9223372036854775808: must be"},
     };
@@ -144,7 +144,7 @@ static void what_is_no_wait_is_refused_by_its_name(void) {
             ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, tell(world.manager, db, way, NULL, bad[i].value));
             MESSAGE_HAS(bad[i].name);
         }
-    /* Nothing was reported; a permit is still to be. */
+    /* Nothing was reported. A permit is still to be reported. */
     brama_permit_t permit;
     CHECK(status_of(db).total_failures == 0 && status_of(db).state == BRAMA_STATE_CLOSED);
     OK(brama_connection_half_open_circuit(db));

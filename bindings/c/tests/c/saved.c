@@ -51,7 +51,7 @@ static void an_opening_goes_on_in_another_manager(void) {
 
     OK(brama_clock_advance(young.clock, 30000));
     CHECK(brama_connection_state(here) == BRAMA_STATE_HALF_OPEN);
-    CHECK(restore(young, saved) == 0); /* It has changed since. */
+    CHECK(restore(young, saved) == 0); /* The circuit has changed since the first restore. */
     CHECK(brama_connection_state(here) == BRAMA_STATE_HALF_OPEN);
     brama_queue_free(queue);
     brama_data_free(saved.data);
@@ -67,7 +67,7 @@ static void an_unknown_name_waits_for_its_registration(void) {
     OK(brama_open_circuit(old.manager, "db", NULL, "maintenance", BRAMA_NEVER));
     struct saved saved = save(old);
     CHECK(restore(young, saved) == 1);
-    brama_data_free(saved.data); /* It is not kept. */
+    brama_data_free(saved.data); /* The restore has kept no reference to it. */
     CHECK(brama_state(young.manager, "db", NULL) == BRAMA_STATE_UNKNOWN);
     brama_connection_t *db = made(young, "db", 5);
     brama_status_t status = status_of(db);

@@ -121,7 +121,7 @@ static void a_setting_can_be_taken_back(void) {
     config.auto_register = BRAMA_INHERIT_I32;
     OK(brama_configure(m, &config));
     CHECK(!brama_available(m, "newer", NULL));
-    /* A setting alone is checked with what it takes the place of. */
+    /* Settings are checked as they are in effect together: max_expiry_ms with initial_expiry_ms. */
     brama_options_init(&options);
     options.expiry_strategy = BRAMA_EXPIRY_PROGRESSIVE;
     options.initial_expiry_ms = 9000;
@@ -132,7 +132,7 @@ static void a_setting_can_be_taken_back(void) {
     free_world(world);
 }
 
-/* Of each kind a value that is no setting's default, and what takes it back. */
+/* For each kind of setting: a value that is no default, and the constant that takes it back. */
 #define OTHER_attempts 7
 #define OTHER_calls 7
 #define OTHER_time 70000
@@ -162,7 +162,7 @@ static void a_setting_can_be_taken_back(void) {
 #define BACK_mode BRAMA_INHERIT_I32
 #define BACK_flag BRAMA_INHERIT_I32
 
-/* A connection's rate of slow calls needs to know what is slow. */
+/* A setting of slow_call_rate needs a slow_call_duration_ms. */
 static void with_what_it_needs(brama_options_t *options, const char *name, uint64_t duration_ms) {
     if (strcmp(name, "slow_call_rate") == 0)
         options->slow_call_duration_ms = duration_ms;
@@ -278,7 +278,8 @@ static void the_settings_of_rates_beside_each_other(void) {
     free_world(world);
 }
 
-/* Of the two the nearest level that names one decides. */
+/* half_open_successes and half_open_failure_rate exclude each other. The connection's setting of
+ * one of them goes before the manager's setting of the other. */
 static void the_settings_of_probes_beside_each_other(void) {
     struct world world = make_world();
     brama_t *m = world.manager;
@@ -305,7 +306,7 @@ static void the_settings_of_probes_beside_each_other(void) {
     brama_settings_t found = *status_of(db).settings;
     CHECK(found.half_open_failure_rate == BRAMA_NONE_F64 && found.half_open_successes == 2);
     CHECK(found.ramp_ms == 1000 && found.ramp_start == 0.1);
-    /* BRAMA_NONE_F64 overrules the manager, and goes together with successes. */
+    /* BRAMA_NONE_F64 overrules the manager, and may be given together with successes. */
     options.half_open_failure_rate = BRAMA_NONE_F64;
     options.half_open_successes = 3;
     options.ramp_ms = BRAMA_NONE;

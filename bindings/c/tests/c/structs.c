@@ -1,9 +1,8 @@
-/* Structs that carry their size: older and newer callers, and what is no size at all. */
+/* Structs that begin with their size: from older and newer callers, and with a wrong size. */
 #include "check.h"
 
-/* Tries one kind of struct in a call: sizes that are none, a tail that is known to be
- * empty, and one that says something this library does not know. The macro is compared
- * with the function, byte by byte. */
+/* Tries one kind of struct in a call, with wrong sizes and with a larger size whose tail is zero.
+ * Compares the initialiser macro with the _init function, byte by byte. */
 #define TRY(type, init, kind, call)                                                   \
     do {                                                                              \
         struct {                                                                      \
@@ -32,6 +31,7 @@
         init(NULL);                                                                   \
     } while (0)
 
+/* TRY for a struct that the library reads: it refuses a tail that is not zero. */
 #define TRY_INPUT(type, init, kind, call)                                             \
     do {                                                                              \
         TRY(type, init, kind, call);                                                  \
@@ -77,7 +77,7 @@ int main(void) {
               (given->connection = db, given->outcome = BRAMA_OUTCOME_SUCCESS,
                brama_report_many(given, sizeof s, 1)));
 
-    /* What only the caller knows is left as it is. */
+    /* Fields that only the caller knows are not written. */
     struct {
         brama_status_t known;
         unsigned char tail[16];
@@ -94,7 +94,7 @@ int main(void) {
     ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_subscribe(m, &filter, on_event, NULL, NULL, NULL));
     MESSAGE_HAS("reserved");
 
-    /* A permit from nowhere, and one with nonsense behind its first word. */
+    /* A permit of zeroes, and permits with wrong words behind the first. */
     memset(&permit, 0, sizeof permit);
     ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_permit_success(permit));
     ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_permit_success_with(permit, NULL));

@@ -1,6 +1,6 @@
 /*
- * Text never costs a report: reasons and metadata that are no text, or too long, are made
- * valid; the event says so; the report counts.
+ * Text never costs a report: reasons and metadata that are not UTF-8 or too long are made valid or
+ * cut. The event says so, and the report counts.
  */
 #include "check.h"
 
@@ -18,7 +18,7 @@ static brama_event_t next(void) {
     return event;
 }
 
-/* That the failure just reported counts, and that its event has this reason. */
+/* Checks that the failure just reported counts, and that its event has this reason. */
 static brama_event_t counted(const char *reason, int is_altered) {
     brama_event_t event = next();
     CHECK(event.event_type == BRAMA_EVENT_FAILURE);
@@ -101,7 +101,7 @@ static void metadata_is_made_valid_or_left_out(void) {
     report.metadata_count = 1;
     OK(brama_connection_failure_with(db, &report));
     CHECK(counted(NULL, 0).metadata_count == 1);
-    /* No array at all. */
+    /* A count that no array can have, and no array. */
     report.metadata_count = SIZE_MAX;
     OK(brama_connection_failure_with(db, &report));
     CHECK(counted(NULL, 1).metadata_count == 0);

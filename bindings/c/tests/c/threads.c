@@ -1,4 +1,4 @@
-/* Threads: one handle, each with its own last error; subscribers come and go. */
+/* Threads that share one handle. Each has its own last error, and subscribers come and go. */
 #include "check.h"
 #include <pthread.h>
 
@@ -12,7 +12,7 @@ struct job {
 
 static void on_event(const brama_event_t *event, void *user_data) {
     (void)event;
-    /* Freed memory, if this ever ran after the end of its subscription. */
+    /* Would be a write to freed memory if this ran after the end of its subscription. */
     ++*(int *)user_data;
 }
 

@@ -1,5 +1,5 @@
-// What the programs in this folder share beyond check.h: what a call throws, and a manager
-// whose time stands still.
+// Tools of the programs in this folder, beyond check.h: a check of exceptions, and a manager with a
+// clock that stands still.
 #ifndef CHECK_HPP
 #define CHECK_HPP
 
@@ -7,7 +7,7 @@
 
 #include <brama.hpp>
 
-/// That an expression throws this error, with a message that contains this.
+/// Checks that an expression throws this error, with a message that contains this text.
 #define THROWS(type, text, expression)                                                     \
     do {                                                                                   \
         bool thrown_ = false;                                                              \
@@ -32,7 +32,7 @@
 
 using brama::Milliseconds;
 
-/// A manager without a thread, whose time is what the test says.
+/// A manager without a background thread, and the clock that it uses.
 struct World {
     brama::ManualClock clock;
     brama::Brama gate;

@@ -59,13 +59,13 @@ void a_permit_reports_once_and_never_less() {
     CHECK(db.state() == brama::State::closed);
     CHECK(db.status().total_failures == 0 && db.status().total_successes == 0);
 
-    // Dropped while half-open, it gives the probe's place back.
+    // A permit that is dropped while half-open gives the probe's place back.
     db.half_open_circuit();
     { auto dropped = db.acquire(); CHECK(!db.try_acquire()); }
     CHECK(db.try_acquire());
     db.reset_circuit();
 
-    // Moved, it reports once; from another thread, too.
+    // A permit that is moved reports once, from another thread, too.
     auto first = db.acquire();
     auto second = std::move(first);
     CHECK(!first && second);
@@ -73,14 +73,14 @@ void a_permit_reports_once_and_never_less() {
     std::thread([permit = std::move(first)]() mutable { permit.success(); }).join();
     CHECK(db.status().total_successes == 1);
 
-    // Assigned over, what was there is ignored.
+    // An assignment to a permit ignores the permit that it held.
     db.half_open_circuit();
     auto probe = db.acquire();
     probe = brama::Permit(brama_permit_t{});
     CHECK(db.try_acquire());
     db.reset_circuit();
 
-    // Destroyed by an exception, it is a failure.
+    // A permit that an exception destroys is a failure.
     try {
         auto permit = db.acquire();
         throw std::runtime_error("boom");
@@ -89,7 +89,7 @@ void a_permit_reports_once_and_never_less() {
     CHECK(db.state() == brama::State::open);
     db.reset_circuit();
 
-    // One that begins and ends in a destructor meanwhile is not.
+    // A permit acquired and destroyed in a destructor, while an exception is unwinding, is not.
     struct Cleanup {
         const brama::Connection& connection;
         ~Cleanup() { auto permit = connection.try_acquire(); }
@@ -101,7 +101,7 @@ void a_permit_reports_once_and_never_less() {
     }
     CHECK(db.state() == brama::State::closed && db.status().total_failures == 1);
 
-    // Given to C.
+    // A permit is released to C.
     OK(brama_permit_success(db.acquire().release()));
 }
 
@@ -115,7 +115,7 @@ void a_late_report_is_stale() {
     CHECK(!late);
     CHECK(later.try_failure("late").code() == brama::Code::stale);
     CHECK(db.state() == brama::State::open);
-    // Nor does it disturb a guarded call.
+    // A guarded call whose report is stale does not throw.
     db.reset_circuit();
     CHECK(db.call([&] { db.open_circuit(); return 1; }) == 1);
     CHECK(db.state() == brama::State::open);
@@ -131,7 +131,7 @@ void a_wait_opens_at_once_and_for_so_long() {
     CHECK(db.state() == brama::State::open && db.status().retry_after == std::chrono::seconds(30));
     const auto opened = queue.pop();
     CHECK(opened && opened->reason == "HTTP 429" && opened->metadata.at("status") == "429");
-    // While it is open, or late: in the totals only.
+    // While the circuit is open, or from a stale permit, the failure is in the totals only.
     db.failure_for({}, std::chrono::hours(1));
     CHECK(late.try_failure_for({}, std::chrono::hours(1)).code() == brama::Code::stale && !late);
     CHECK(db.status().retry_after == std::chrono::seconds(30) && db.status().total_failures == 3);
@@ -140,7 +140,7 @@ void a_wait_opens_at_once_and_for_so_long() {
     auto probe = db.acquire();
     THROWS(InvalidArgument, "`wait` = -1 ms", probe.failure_for({}, Milliseconds(-1)));
     THROWS(InvalidArgument, "BRAMA_NEVER", probe.failure_for({}, brama::never));
-    CHECK(probe);  // It is still to be reported.
+    CHECK(probe);  // The permit is still to be reported.
     probe.failure_for("HTTP 503", Milliseconds(7));
     CHECK(!probe && db.status().expiry == Milliseconds(7) && db.status().trips == 2);
     THROWS(InvalidArgument, "permit", probe.failure_for({}, Milliseconds(7)));
@@ -181,7 +181,7 @@ void a_reporter_says_how_long_a_call_has_lasted() {
         CHECK(gate.try_failure_in("db", bad).code() == brama::Code::invalid_argument);
     }
     THROWS(InvalidArgument, "`duration` = -1 ms", permit.success_in(Milliseconds(-1)));
-    CHECK(permit);  // It is still to be reported.
+    CHECK(permit);  // The permit is still to be reported.
     permit.success_in(Milliseconds(7));
     auto second = gate.try_acquire("db");
     CHECK(second && second->try_failure_in(Milliseconds(7), "late") && !*second);
@@ -229,7 +229,7 @@ void every_call_is_measured() {
     opens([&](long ms) { auto permit = db.acquire(); lasting(ms)(); permit.success(); });
     opens([&](long ms) { auto permit = db.acquire(); lasting(ms)(); permit.failure("down"); });
     opens([&](long ms) { auto permit = *gate.try_acquire("db"); lasting(ms)(); permit.success(); });
-    // What is given goes before it.
+    // A given duration replaces the measured one.
     opens([&](long ms) { db.success_in(Milliseconds(ms)); });
     opens([&](long ms) { db.failure_in(Milliseconds(ms)); });
     opens([&](long ms) { gate.success_in("db", Milliseconds(ms)); });
@@ -281,7 +281,7 @@ void calls_are_guarded() {
     }
     CHECK(db.state() == brama::State::open);
 
-    // An exception whose message is no text is a failure all the same.
+    // An exception whose message is not UTF-8 is a failure all the same.
     db.reset_circuit();
     try {
         db.call([] { throw std::runtime_error(LATIN1); });
@@ -317,7 +317,7 @@ void a_classifier_decides() {
     CHECK(http.try_call_with(classify, [] { return 200; }).code() == brama::Code::rejected);
     http.reset_circuit();
     CHECK(*world.gate.try_call_with("http", classify, [] { return 200; }) == 200);
-    // With a reason, which only a failure has.
+    // A classifier with a reason, which only a failure has.
     const auto explains = [](int status) -> brama::Classified {
         if (status == 503) return {brama::Outcome::failure, "HTTP 503, in more words than fit into a string"};
         if (status == 404) return {brama::Outcome::ignored, "not found"};
@@ -334,14 +334,14 @@ void a_classifier_decides() {
     auto kept = http.call_with([](const std::unique_ptr<int>& value) { return value ? brama::Outcome::success : brama::Outcome::failure; },
                                [] { return std::make_unique<int>(1); });
     CHECK(kept);
-    // One that throws: it did not say that the call was fine.
+    // A classifier that throws: the call is a failure.
     try {
         http.call_with([](int) -> brama::Outcome { throw 1; }, [] { return 200; });
         CHECK(false);
     } catch (int) {
     }
     CHECK(http.state() == brama::State::open);
-    // One that answers no Outcome: the probe gives its place back.
+    // A classifier that returns no value of Outcome: the probe gives its place back.
     http.half_open_circuit();
     http.call_with([](int) { return static_cast<brama::Outcome>(77); }, [] { return 200; });
     CHECK(http.status().probes_out == 0 && http.try_acquire());
@@ -459,7 +459,7 @@ void text_never_costs_a_report() {
     const auto api = world.gate.register_connection("api", options);
     auto queue = world.gate.subscribe_queue({}, 64);
     const std::string replaced = "a\xef\xbf\xbd" "b", with_nul = "a\0b"s, long_text(5000, 'r');
-    // The last one is a part of a longer string.
+    // The last text is a part of a longer string.
     const brama::Text texts[] = {"a\xff" "b", "a\0b"sv, with_nul, std::string_view(long_text), "whole of it"sv.substr(0, 5)};
     const std::string kept[] = {replaced, replaced, replaced, long_text.substr(0, 1024), "whole"};
     const brama::Metadata metadata = {{"key", "a\0b"s}, {"k\0"s, ""}, {"latin", LATIN1}, {"long", long_text}};

@@ -1,4 +1,4 @@
-// The header from C++: lambdas as callbacks, a permit as a value, no warning.
+// brama.h from C++: lambdas as callbacks, a permit as a value, no warnings.
 #include "../c/check.h"
 
 #include <atomic>

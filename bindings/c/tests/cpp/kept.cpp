@@ -1,5 +1,5 @@
-// What a program keeps: the message of a result, the events of a queue when there is no memory
-// for them, the status that an older library gave.
+// brama.hpp: a Result keeps its message, a queue keeps events for which there is no memory, and a
+// status from an older library is read no further than its size.
 #include "check.hpp"
 
 #include <cstddef>
@@ -7,12 +7,12 @@
 
 namespace {
 
-/// Larger allocations find no memory.
+/// The size of the largest allocation that succeeds.
 std::size_t largest = static_cast<std::size_t>(-1);
 
 }  // namespace
 
-// Not inlined, or gcc takes the half that it inlines for a mismatch.
+// Not inlined: if gcc inlines only one of the two, it warns that new and free do not match.
 [[gnu::noinline]] void* operator new(std::size_t size) {
     void* memory = size > largest ? nullptr : std::malloc(size);
     if (memory == nullptr) throw std::bad_alloc();
@@ -71,7 +71,7 @@ void a_rejection_keeps_its_message() {
     const auto held = db.try_acquire();
     fail_otherwise(gate);
     CHECK(held.message() == "rejected: the circuit is held open until it is closed by hand");
-    // What is thrown at once says which it was.
+    // An exception that is thrown at once names the connection and says why the circuit opened.
     db.open_circuit({}, Milliseconds(1000));
     THROWS(Rejected, "the circuit of \"db\" is open (manual), retry after 1s", db.call([] {}));
     THROWS(Rejected, "the circuit of \"db\" is open (manual), retry after 1s", gate.acquire("db"));
@@ -110,7 +110,7 @@ void a_queue_keeps_what_its_vector_has_no_memory_for() {
     auto queue = world.gate.subscribe_queue({brama::EventType::failure}, 200);
     for (int i = 0; i < 150; ++i) db.failure(std::to_string(i));
     std::vector<brama::Event> events;
-    // Room for none, for a few, and not for all.
+    // Memory for no event, for a few, and for most of them.
     constexpr std::size_t rooms[] = {0, 10, 100};
     for (const std::size_t most : rooms) {
         largest = most * sizeof(brama::Event);
@@ -133,7 +133,7 @@ void a_status_of_an_older_library_is_read_no_further() {
     const auto db = world.gate.register_connection("db", fragile());
     db.failure("down");
     brama_status_t whole = status_of(db.native());
-    // A place of just that size: the sanitizer sees who reads beyond it.
+    // Blocks of exactly the older sizes, so that the sanitizer finds a read beyond them.
     const std::size_t known = offsetof(brama_status_t, trips), of_settings = offsetof(brama_settings_t, window_ms);
     auto* settings = static_cast<brama_settings_t*>(std::malloc(of_settings));
     std::memcpy(static_cast<void*>(settings), whole.settings, of_settings);

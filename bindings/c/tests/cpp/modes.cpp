@@ -1,5 +1,4 @@
-// brama.hpp: what a circuit does that is disabled or only a shadow, and the state in which one
-// begins.
+// brama.hpp: circuits that are disabled or only a shadow, and the state in which a circuit begins.
 #include "check.hpp"
 
 #include <stdexcept>

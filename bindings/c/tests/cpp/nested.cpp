@@ -1,5 +1,5 @@
-// brama.hpp: guarded calls inside guarded calls of the same circuit, rejections of other
-// circuits, and the ends of calls that are no failure of the dependency.
+// brama.hpp: guarded calls inside guarded calls of the same circuit, rejections of other circuits,
+// and calls that end without being a failure of the dependency.
 #include "check.hpp"
 
 #include <exception>
@@ -9,7 +9,7 @@
 #include <thread>
 #include <unistd.h>
 
-/// That an expression throws something of this type.
+/// Checks that an expression throws an exception of this type.
 #define THROWN(type, expression)                                                           \
     do {                                                                                   \
         bool thrown_ = false;                                                              \
@@ -48,7 +48,7 @@ void a_call_inside_a_probe_of_the_same_circuit_lets_it_recover() {
     const auto inner = [&] { return cache.call([&] { return is_up ? 1 : down(); }); };
     const auto outer = [&] { return cache.call(inner); };
     THROWN(std::runtime_error, outer());
-    CHECK(cache.status().total_failures == 2);  // closed, or open meanwhile: each counts
+    CHECK(cache.status().total_failures == 2);  // not half-open: each call reports
     world.clock.advance(Milliseconds(1000));
     THROWN(std::runtime_error, outer());
     CHECK(cache.state() == State::open && cache.status().total_failures == 3);  // one for both
@@ -68,7 +68,7 @@ void calls_by_name_and_by_handle_ride_on_each_other_as_deep_as_they_go() {
     const auto depth = [&] {
         return gate.call("db", [&] {
             return other_handle.call([&] {
-                // Rejected by hand: a permit does not share.
+                // A permit does not ride, so it is rejected.
                 CHECK(db.try_acquire().code() == brama::Code::rejected);
                 return *gate.try_call("db", [&] { return db.call([] { return 7; }); });
             });
@@ -78,7 +78,7 @@ void calls_by_name_and_by_handle_ride_on_each_other_as_deep_as_they_go() {
     CHECK(db.call(depth) == 7 && db.status().total_successes == 2);
     CHECK(db.state() == State::half_open);
     const auto rejected = db.status().total_rejections;
-    // One after the other rides on the same call.
+    // Two calls ride on the same call, one after the other.
     db.call([&] { db.call([] {}); db.call([] {}); });
     CHECK(db.status().total_rejections == rejected && db.state() == State::closed);
 }
@@ -88,15 +88,15 @@ void one_call_at_a_time_rides_and_only_where_the_outer_one_is_at_work() {
     const auto db = half_open(world, "db");
     const auto other = half_open(world, "other");
     db.call([&] {
-        // Another circuit has its own probe.
+        // A call of another circuit is a probe of its own.
         other.call([&] {
             CHECK(db.try_call([] { return 1; }));
             CHECK(other.try_call([] { return 1; }));
         });
         CHECK(other.state() == State::closed);
-        // Another thread does not share.
+        // A call on another thread does not ride.
         std::thread([&] { CHECK(db.try_call([] {}).code() == brama::Code::rejected); }).join();
-        // Nor does a call in another half-open state.
+        // Nor does a call when the half-open state is over, or in a later one.
         db.open_circuit();
         CHECK(db.try_call([] {}).code() == brama::Code::rejected);
         db.half_open_circuit();
@@ -116,7 +116,7 @@ void an_outer_call_that_has_nothing_to_report_reports_the_failure_of_an_inner_on
         return 1;
     });
     CHECK(db.state() == State::open);
-    // Not of one that another inner call has dealt with.
+    // Not the failure of a call inside an inner call that succeeded.
     db.half_open_circuit();
     db.call_with(ignored, [&] {
         db.call([&] { THROWN(std::runtime_error, db.call(down)); });
@@ -124,11 +124,11 @@ void an_outer_call_that_has_nothing_to_report_reports_the_failure_of_an_inner_on
     });
     CHECK(db.state() == State::half_open);
     db.open_circuit();
-    // Its own outcome goes first.
+    // The outer call's own outcome goes before it.
     db.half_open_circuit();
     db.call([&] { THROWN(std::runtime_error, db.call(down)); });
     CHECK(db.state() == State::closed);
-    // Through a rider that is ignored, too.
+    // A rider that is ignored passes the failure on.
     db.half_open_circuit();
     db.call_with(ignored, [&] {
         return db.call_with(ignored, [&] {
@@ -153,12 +153,12 @@ void a_rejection_that_leaves_a_call_is_no_failure_of_its_dependency() {
             std::throw_with_nested(std::runtime_error("no cache without a database"));
         }
     }));
-    // As a result, also of several levels.
+    // As a Result, even of several levels.
     CHECK(!cache.call([&] { return db.try_call([] { return 1; }); }));
     CHECK(!*cache.try_call([&] { return db.try_call([] {}); }));
     CHECK(cache.state() == State::closed && cache.status().total_failures == 0);
     CHECK(cache.status().total_successes == 0 && cache.status().total_ignored == 4);
-    // A classifier may say otherwise; and other errors are failures, thrown or returned.
+    // A classifier may decide otherwise. Other errors are failures, thrown or returned.
     CHECK(!cache.call_with([](const auto&) { return Outcome::success; }, [&] { return db.try_call([] {}); }));
     CHECK(cache.status().total_successes == 1);
     CHECK(cache.call([&] { return brama::Result<int>(1); }) && cache.status().total_successes == 2);
@@ -175,8 +175,8 @@ extern "C" void __asan_handle_no_return();
 void __asan_handle_no_return() {}
 #endif
 
-/// Runs `work` on a thread that is cancelled inside of it. The sanitizer does not see that the frames
-/// of that thread are left by the cancellation, and would find them poisoned later.
+/// Runs `work` on a thread that is cancelled inside of it. The sanitizer does not see that the
+/// cancellation leaves the stack frames of that thread, and would later report them as poisoned.
 template <class F> void cancelled(F work) {
     struct Both {
         F work;
@@ -216,7 +216,8 @@ void a_thread_that_is_cancelled_inside_a_call_is_no_failure() {
     const auto status = db.status();
     CHECK(status.state == State::closed && status.total_failures == 0);
     CHECK(status.total_successes == 0 && status.total_ignored == 4);
-    // Its place is free again, also of a call that rides, and its thread had its own list.
+    // A cancelled probe frees its place, even if a call that rides on it is cancelled. The list of
+    // calls belongs to its thread, so this thread's is empty.
     db.half_open_circuit();
     cancelled([&](auto wait) { db.call([&] { db.call(wait); }); });
     CHECK(db.state() == State::half_open);
@@ -253,7 +254,7 @@ void a_cancelled_call_that_lasted_long_is_a_failure_if_that_is_set() {
     auto probe = *world.gate.try_acquire("db");
     world.clock.advance(Milliseconds(500));
     CHECK(probe.is_probe() && probe.try_cancelled() && db.state() == State::open);
-    // Taken back, it is ignored again.
+    // With the setting taken back, a long cancelled call is ignored again.
     db.reset_circuit();
     options = {};
     options.cancelled_after = brama::inherit;
@@ -283,7 +284,7 @@ void a_permit_of_an_unwinding_that_began_before_it_is_ignored() {
     } catch (int) {
     }
     CHECK(db.state() == State::closed && db.status().total_ignored == 1);
-    // Moved about, it stays what it was when it was acquired.
+    // A permit that is moved keeps the number of exceptions from its acquisition.
     struct Mover {
         brama::Permit& permit;
         bool assigns;

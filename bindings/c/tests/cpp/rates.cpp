@@ -1,4 +1,4 @@
-// brama.hpp: the rules by which a circuit opens by itself, and what it tells of that.
+// brama.hpp: the rules by which a circuit opens, and what status and events say of it.
 #include "check.hpp"
 
 #include <cmath>
@@ -18,7 +18,7 @@ void fail(const brama::Connection& db, int times) {
     while (times-- > 0) db.failure("HTTP 503");
 }
 
-/// Whether these count for the rates, in a status or in an event.
+/// Whether a status or an event has these numbers for the rates.
 template <class Told> bool counts(const Told& told, Calls calls, Calls failures, Calls slow) {
     return told.window_calls == calls && told.window_failures == failures && told.window_slow == slow;
 }
@@ -84,7 +84,7 @@ void a_share_of_failures() {
     fail(db, 1);
     CHECK(is_open_by(db, Cause::failure_rate) && counts(db.status(), 22, 11, 0));
 
-    // What was reported before it closed counts for nothing, nor what is older than the window.
+    // Reports from before the circuit closed do not count, nor do reports older than the window.
     world.clock.advance(std::chrono::minutes(1));
     db.acquire().failure("HTTP 503");
     CHECK(is_open_by(db, Cause::probe) && counts(db.status(), {}, {}, {}));  // no rate opened it again
@@ -111,7 +111,7 @@ void a_share_of_slow_calls() {
     db.success_in(Milliseconds(100));
     CHECK(is_open_by(db, Cause::slow_call_rate) && counts(db.status(), 4, 1, 2));
 
-    // A guarded call is measured; the one that opens has succeeded.
+    // A guarded call is measured. The call that opens the circuit has succeeded.
     db.reset_circuit();
     const auto lasting = [&](int length) {
         return db.call([&] {

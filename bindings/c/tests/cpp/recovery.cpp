@@ -1,4 +1,4 @@
-// brama.hpp: half-open by a rate of failures, the ramp, and calls that ride in a ramp.
+// brama.hpp: half-open circuits with a rate of failures, ramps, and calls that ride in a ramp.
 #include "check.hpp"
 
 #include <cmath>
@@ -13,7 +13,7 @@ using brama::State;
 
 int down() { throw std::runtime_error("down"); }
 
-/// That a call throws what its function throws.
+/// Checks that a call throws the exception of its function.
 template <class Call> void fails(Call&& call) {
     bool has_thrown = false;
     try {
@@ -53,7 +53,7 @@ void a_sample_of_probes_decides_as_soon_as_it_is_certain() {
     }
     CHECK(db.state() == State::closed);
 
-    // A slow success is a failure, where there is a rate of slow calls.
+    // A slow success is a failure if there is a rate of slow calls.
     options.slow_call_duration = Milliseconds(100);
     options.slow_call_rate = 0.9;
     db.configure(options);
@@ -65,7 +65,7 @@ void a_sample_of_probes_decides_as_soon_as_it_is_certain() {
     CHECK(db.state() == State::open && db.status().cause == Cause::probe);
 }
 
-/// A circuit at the beginning of a ramp of 10 s.
+/// Makes a circuit at the beginning of a ramp of 10 s.
 brama::Connection ramping(const World& world, double start) {
     brama::Options options;
     options.max_attempts = brama::unlimited;
@@ -108,7 +108,7 @@ void a_rejection_of_a_ramp_says_that_the_circuit_is_recovering() {
     world.clock.advance(Milliseconds(9999));
     CHECK(db.status().ramp_share == 0.9999);
     brama::Options options;
-    options.ramp = Milliseconds(1);  // The end stays, and so the share is small.
+    options.ramp = Milliseconds(1);  // The end of the ramp stays, so the share is now small.
     options.ramp_start = 1e-12;
     db.configure(options);
     THROWS(Rejected, "is recovering, retry after 1ms", db.acquire());
@@ -139,7 +139,7 @@ void permits_of_a_ramp_count_in_the_closed_circuit_after_it() {
     CHECK(db.status().failure_count == 1);
 }
 
-/// From here on no call is admitted by itself.
+/// Makes the share of the ramp so small that no call is admitted, except one that rides.
 void narrow(const brama::Connection& db) {
     brama::Options options;
     options.ramp_start = 1e-12;
@@ -159,13 +159,13 @@ void a_call_in_a_ramp_is_ridden_on_and_is_no_probe() {
     const auto before = db.status();
     CHECK(db.call([&] {
         narrow(db);
-        CHECK(!db.try_acquire());  // A permit by hand asks for itself.
+        CHECK(!db.try_acquire());  // A permit does not ride.
         return *gate.try_call("db", [&] { return db.call([] { return 7; }); });
     }) == 7);
     auto after = db.status();
     CHECK(after.total_successes == before.total_successes + 1);
     CHECK(after.total_rejections == before.total_rejections + 1);
-    // By name, too; and the outer call reports what the inner one has.
+    // By name, too. The outer call is ignored, so it reports the failure of the inner call.
     brama::Options wide;
     wide.ramp_start = 1.0;
     db.configure(wide);
@@ -176,7 +176,7 @@ void a_call_in_a_ramp_is_ridden_on_and_is_no_probe() {
         return 1;
     });
     CHECK(db.status().total_failures == 1 && db.state() == State::half_open);
-    // Not when the ramp is over.
+    // A call does not ride when the ramp is over: each of the two reports.
     db.configure(wide);
     db.call([&] {
         world.clock.advance(std::chrono::seconds(10));

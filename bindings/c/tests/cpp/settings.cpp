@@ -1,4 +1,4 @@
-// brama.hpp: every setting, as the table of the library has it.
+// brama.hpp: every setting of the library's table.
 #include "check.hpp"
 
 #include <cmath>
@@ -7,7 +7,8 @@
 
 namespace {
 
-/// What a kind is in C++, a value that is no setting's default, and how it is shown.
+/// The types of a kind of setting in C++, as given and as shown. The structs below add a value
+/// that is no setting's default.
 template <class Given, class Shown = Given> struct Kind {
     using Option = std::optional<Given>;
     using Effective = Shown;
@@ -34,7 +35,7 @@ struct flag : Kind<brama::Flag, bool> { static constexpr bool other = false; };
 #include "../c/settings_table.h"
 #undef SETTING
 
-/// A connection's rate of slow calls needs to know what is slow.
+/// A setting of slow_call_rate needs a slow_call_duration.
 void with_what_it_needs(brama::Options& options, std::string_view name, Milliseconds duration) {
     if (name == "slow_call_rate") options.slow_call_duration = duration;
 }
@@ -66,7 +67,7 @@ void every_setting_is_given_shown_and_taken_back() {
 #undef SETTING
 }
 
-/// `put` refuses by itself what C means by "not given"; the rest C refuses.
+/// `put` refuses the numbers that mean "not given" in C. C refuses all others.
 void what_means_nothing_for_a_setting_is_refused() {
     World world;
     brama::Options options;
@@ -101,7 +102,7 @@ void what_means_nothing_for_a_setting_is_refused() {
     THROWS(InvalidConfig, "minimum_calls` = BRAMA_NONE", world.gate.register_connection("db", options));
 }
 
-/// What a manager's rates are overruled with.
+/// The constants that overrule a manager's rates.
 void rates_that_are_not_there() {
     World world;
     brama::Config config;

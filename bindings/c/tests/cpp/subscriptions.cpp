@@ -1,4 +1,4 @@
-// brama.hpp: callbacks, batches, queues, filters, and exceptions in all of them.
+// brama.hpp: callbacks, batches, queues, filters, and exceptions that leave their functions.
 #include "check.hpp"
 
 #include <atomic>
@@ -133,7 +133,7 @@ void callbacks_are_destroyed_once() {
     THROWS(ShutDown, "shut down", world.gate.subscribe(predicate, [token](const EventView&) {}));
     CHECK(count() == before);
 
-    // What cannot be copied can be moved in.
+    // A callback that cannot be copied can be moved in.
     World other;
     const auto owner = other.gate.subscribe({}, [own = std::make_unique<int>(1)](const EventView&) { ++*own; });
     other.gate.register_connection("db");
@@ -216,7 +216,7 @@ void queues() {
     std::size_t sum = 0;
     CHECK(queue.drain_each([&](const EventView& event) { sum += event.reason()->size(); }, 4) == 4 && sum == 4);
     CHECK(queue.drain(events) == 140 && events.back().reason == "149" && events.size() == 142);
-    /* Where nothing waits, a vector that is full is left as it is. */
+    /* If no event waits, a full vector is not grown. */
     events.shrink_to_fit();
     const auto* const where = events.data();
     CHECK(queue.drain(events) == 0 && events.capacity() == 142 && events.data() == where);

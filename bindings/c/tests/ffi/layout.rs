@@ -1,7 +1,7 @@
-//! The layout of the interface, pinned: where each field of each struct is, how large it
-//! is, and what each constant's value is, as a C compiler sees the header. Compared with
-//! `tests/c/layout.txt`; what stands there must not change within one version of the
-//! interface, only grow. `BRAMA_BLESS=1` rewrites it.
+//! Pins the binary layout of the interface: the offset and the size of each field of each struct,
+//! and the value of each constant, as a C compiler sees the header. The test compares them with
+//! `tests/c/layout.txt`. Within one version of the interface that file may only get more lines.
+//! `BRAMA_BLESS=1` rewrites it.
 #![cfg(target_pointer_width = "64")]
 
 use std::fmt::Write;
@@ -10,9 +10,9 @@ use std::process::Command;
 
 use super::tools::{Compiler, Language, Linkage, header, programs, run, scratch};
 
-/// A program that prints everything.
+/// The text of a C program that prints the layout.
 fn program() -> String {
-    // Macros of several lines are no numbers.
+    // Macros of several lines become one line: they are no numbers.
     let header = header().replace("\\\n", " ");
     let mut body = String::new();
     let mut current = None;
@@ -27,7 +27,7 @@ fn program() -> String {
                 current = Some((*name).to_owned());
                 continue;
             }
-            // No values.
+            // Macros that have no value.
             (["#define", "BRAMA_API" | "BRAMA_MUST_USE", ..], _) => current = None,
             (["#define", name, ..], _) if name.ends_with("_INIT") => current = None,
             (["#define", name, _, ..], None) if !name.contains('(') => {

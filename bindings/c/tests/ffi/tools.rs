@@ -1,5 +1,4 @@
-//! What the tests of the C ABI need of the machine: the built library, compilers, and a
-//! place for programs.
+//! Tools of the tests of the C ABI: the built library, the compilers, and folders for programs.
 
 use std::env;
 use std::fs;
@@ -20,32 +19,32 @@ pub fn programs(folder: &str) -> PathBuf {
         .join(folder)
 }
 
-/// The library, both ways, in a folder where linkers and programs find it.
+/// The shared and the static library, and a folder where linkers and programs find the shared one.
 pub struct Library {
     pub shared: PathBuf,
     pub archive: PathBuf,
-    /// With the shared library under its two names.
+    /// Has links to the shared library: `libbrama.so` and the SONAME.
     pub folder: PathBuf,
 }
 
-/// Builds it as it is now: what lies around in the target folder may be older.
+/// The library, built from the current source. One that the target folder has may be older.
 pub fn library() -> &'static Library {
     static LIBRARY: OnceLock<Library> = OnceLock::new();
     LIBRARY.get_or_init(|| build(&mut Command::new(env!("CARGO")), "lib"))
 }
 
-/// The same with AddressSanitizer in the Rust code. The program has to bring the sanitizer's
-/// runtime: a shared library has none.
+/// The library with AddressSanitizer in the Rust code. The program must bring the runtime of the
+/// sanitizer, since a shared library has none.
 pub fn sanitized_library() -> &'static Library {
     static LIBRARY: OnceLock<Library> = OnceLock::new();
     LIBRARY.get_or_init(|| {
         let mut cargo = Command::new(env!("CARGO"));
-        // A compiler that is no nightly takes the flag, too, if it is asked to.
+        // With this variable a stable compiler accepts the flag, too.
         cargo.env("RUSTC_BOOTSTRAP", "1");
         cargo.env("RUSTFLAGS", "-Zsanitizer=address");
         cargo.env_remove("CARGO_ENCODED_RUSTFLAGS");
         cargo.env("CARGO_TARGET_DIR", scratch("sanitized-target"));
-        // Named, so that programs which run while it is built are left as they are.
+        // With a named target the flag does not apply to build scripts and procedural macros.
         cargo.env("CARGO_BUILD_TARGET", host());
         build(&mut cargo, "sanitized-lib")
     })
@@ -62,7 +61,7 @@ fn host() -> String {
 
 fn build(cargo: &mut Command, folder: &str) -> Library {
     cargo.args(["build", "-p", "brama-capi", "--message-format=json"]);
-    // The gate asks for one that is optimised and has all assertions.
+    // .ci/run sets a profile that is optimised and has all assertions.
     let profile = env::var("BRAMA_PROFILE").ok();
     let own = if cfg!(debug_assertions) {
         "dev"
@@ -153,7 +152,7 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    /// Every compiler of the language that this machine has; there must be one.
+    /// Every compiler of the language that this machine has. Panics if there is none.
     pub fn all(language: Language) -> Vec<Compiler> {
         let (variable, usual, any) = match language {
             Language::C => ("CC", ["gcc", "clang"], "cc"),
@@ -178,7 +177,7 @@ impl Compiler {
         found.into_iter().map(of).collect()
     }
 
-    /// A compiler call with all warnings as errors.
+    /// A command of this compiler with all warnings as errors.
     pub fn call(&self) -> Command {
         let mut call = Command::new(&self.command);
         match self.language {
@@ -215,7 +214,7 @@ impl Compiler {
         self.program_of(source, linkage, extra, &extra.concat())
     }
 
-    /// The same, with something of its own in the name of its folder.
+    /// [`program`](Self::program), with `of` in the name of the program's folder.
     pub fn program_of(&self, source: &Path, linkage: Linkage, extra: &[&str], of: &str) -> PathBuf {
         let library = linkage.library();
         let kind = format!("{}-{linkage:?}{of}", self.command.replace('/', "_"));
@@ -233,12 +232,12 @@ impl Compiler {
     }
 }
 
-/// Runs a program that finds the shared library.
+/// Runs a program with the shared library.
 pub fn start(program: &Path) {
     start_with(program, library());
 }
 
-/// Runs a program that finds this shared library.
+/// Runs a program with this shared library.
 pub fn start_with(program: &Path, library: &Library) {
     let mut command = Command::new(program);
     command.env("LD_LIBRARY_PATH", &library.folder);

@@ -1,10 +1,10 @@
-//! How the header is laid out: a comment of one line takes one line, and the constants of a type
-//! stand under it.
+//! The layout of the header: a comment of one line of text takes one line, and the constants of a
+//! type come after the type.
 //!
 //! cbindgen writes each comment in three lines or more, and all constants of a file in one place.
-//! What it writes is blocks with an empty line between them: a comment and a declaration.
+//! Its output is blocks with an empty line between them. A block is a comment and a declaration.
 
-/// The types that have constants, each with what the names of these begin with.
+/// The types that have constants, each with the prefix of their names.
 const FAMILIES: [(&str, &str); 7] = [
     ("brama_state_t", "BRAMA_STATE_"),
     ("brama_event_type_t", "BRAMA_EVENT_"),
@@ -74,13 +74,14 @@ fn is_of(constant: &str, prefix: &str) -> bool {
     constant.starts_with(prefix) || prefix == "BRAMA_ERR_" && constant == "BRAMA_OK"
 }
 
-/// Which constant a block defines.
+/// The constant that a block defines; `None` if it defines none.
 fn constant(block: &str) -> Option<&str> {
     let line = block.lines().last()?.strip_prefix("#define ")?;
     line.split(' ').next()
 }
 
-/// The family of a constant whose comment is short: no empty line stands between two of them.
+/// The family of the constant that a block of two lines defines, otherwise `None`. No empty line
+/// comes between two such blocks of one family.
 fn short_constant(block: &str) -> Option<&str> {
     let name = constant(block)?;
     let family = name.rfind('_').map_or(name, |end| &name[..end]);
@@ -89,7 +90,7 @@ fn short_constant(block: &str) -> Option<&str> {
     (block.lines().count() == 2).then_some(family)
 }
 
-/// Comments of one line of text in one line.
+/// The section with each comment of one line of text in one line.
 fn with_short_comments(section: &str) -> String {
     let lines: Vec<_> = section.lines().collect();
     let mut text = String::new();
@@ -103,7 +104,7 @@ fn with_short_comments(section: &str) -> String {
     text
 }
 
-/// Three lines as one, if they are a comment that fits.
+/// Three lines as one, if they are a comment that fits into one. Otherwise `None`.
 fn short_comment(lines: &[&str]) -> Option<String> {
     let [first, text, last] = lines else {
         return None;

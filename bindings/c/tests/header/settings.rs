@@ -1,17 +1,17 @@
-//! The settings of `src/values/settings/table.rs` wherever they are written out, since no macro
-//! can write them there: C's structs, which the header's generator reads as they stand, and what
-//! compilers and type checkers of C++ and Python have to see. One test compares all of them
-//! with the table, and says which lines are missing.
+//! Tests the places where the settings of `src/values/settings/table.rs` are written out by hand.
+//! No macro can write them there: cbindgen reads the C structs without expanding macros, and
+//! compilers and type checkers of C++ and Python need the text. One test compares all places with
+//! the table, and says which lines are missing.
 //!
-//! `tests/c/settings_table.h` is the table as C's preprocessor reads it. The tests in C, C++ and
-//! Python go over it, so that a new setting is tested without another line.
+//! `tests/c/settings_table.h` is the table for the C preprocessor. The tests in C, C++ and Python
+//! go over it, so that a new setting is tested without another line.
 
 use std::fmt::Write;
 use std::fs;
 
 use super::root;
 
-/// A line of the table.
+/// A setting, as a line of the table has it.
 struct Setting {
     name: String,
     field: String,
@@ -19,8 +19,9 @@ struct Setting {
     default: String,
 }
 
-/// What each kind is: in C's header, in `src/ffi`, in C++ as it is given and as it is shown, in
-/// Python as it is given and as it is shown, and what its comment in C has to say.
+/// The kinds of settings. The columns are: its name; its type in the C header; in `src/ffi`; in
+/// C++ as given and as shown; in Python as given and as shown; the text that its comment in C must
+/// have.
 const KINDS: &str = "
 attempts | uint32_t | u32 | std::uint32_t | std::uint32_t | Union[int, Unlimited, Inherit, None] | Optional[int] | At least 1
 calls | uint32_t | u32 | std::uint32_t | std::uint32_t | Union[int, Inherit] | int | 1 to 65535
@@ -38,8 +39,9 @@ mode | brama_mode_t | brama_mode_t | Mode | Mode | Union[Mode, str, Inherit] | M
 flag | int32_t | i32 | Flag | bool | Union[bool, Inherit] | bool | 1 (default)
 ";
 
-/// Where settings are written out beside C: a part of a file, from one text to another, and the
-/// line that it has for each, with the columns of [`KINDS`] by their number.
+/// The places outside of C where settings are written out: a file, the texts where the part
+/// begins and ends, and the line that it has for each setting. A number in braces is a column of
+/// [`KINDS`].
 const PLACES: [[&str; 4]; 11] = [
     [
         "bindings/cpp/brama.hpp",
@@ -105,7 +107,7 @@ const PLACES: [[&str; 4]; 11] = [
 ];
 
 impl Setting {
-    /// The columns of its kind.
+    /// The columns of the setting's kind.
     fn kind(&self) -> Vec<&'static str> {
         let rows = KINDS
             .lines()
@@ -114,7 +116,7 @@ impl Setting {
         found.unwrap_or_else(|| panic!("a new kind, {}: add it to KINDS", self.kind))
     }
 
-    /// What stands in C for a value that is not there, if its kind is optional.
+    /// The constant for no value in C; `None` if the kind is not optional.
     fn none(&self) -> Option<&'static str> {
         match &*self.kind {
             kind if !kind.starts_with("optional_") => None,
@@ -123,7 +125,7 @@ impl Setting {
         }
     }
 
-    /// A line of this setting.
+    /// The line of this setting that a pattern of [`PLACES`] makes.
     fn line(&self, pattern: &str) -> String {
         let mut line = pattern
             .replace("{name}", &self.name)
@@ -150,7 +152,7 @@ fn settings() -> Vec<Setting> {
     settings
 }
 
-/// `name Variant field: kind = default;`
+/// The setting of a line `name Variant field: kind = default;`; `None` for any other line.
 fn setting(line: &str) -> Option<Setting> {
     let (head, default) = line.trim().strip_suffix(';')?.split_once(" = ")?;
     let (names, kind) = head.split_once(": ")?;
@@ -202,7 +204,7 @@ fn fields(header: &str, name: &str) -> Vec<Field> {
     fields
 }
 
-/// The macro that initialises a struct of settings, of its fields in this part of the header.
+/// The macro that initialises a struct of settings. Reads the fields from this part of the header.
 pub(super) fn initialiser(header: &str, name: &str) -> String {
     let table = settings();
     let value = |field: &Field| {
@@ -246,7 +248,7 @@ pub(super) fn initialiser(header: &str, name: &str) -> String {
     text
 }
 
-/// The table for C's preprocessor.
+/// The text of `tests/c/settings_table.h`.
 fn for_tests() -> String {
     let mut text = "\
 /*
@@ -285,7 +287,7 @@ fn the_table_for_tests_is_that_of_the_source() {
     );
 }
 
-/// Whether a comment names the default of a setting, or says of what it is made.
+/// Whether a comment names the default of a setting, or says how the default is derived.
 fn names_the_default(comment: &str, setting: &Setting) -> bool {
     let default = setting.default.replace('_', "");
     comment.contains("(default)")
@@ -293,7 +295,7 @@ fn names_the_default(comment: &str, setting: &Setting) -> bool {
         || comment.contains(&format!("Default {default}."))
 }
 
-/// What a struct of C lacks.
+/// Adds to `missing` each line and text that a C struct lacks.
 fn missing_in_c(header: &str, name: &str, file: &str, missing: &mut Vec<String>) {
     let table = settings();
     let fields = fields(header, name);

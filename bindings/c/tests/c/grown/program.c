@@ -1,8 +1,8 @@
 /*
- * One program against a library that is older or newer than its header. With GROWN the header
- * is one in which every struct that can grow has a last field `grown`; the argument "grown"
- * says that the library is that one, too. A program must not see the difference, except that
- * an older library refuses what it does not know.
+ * A program that runs with a library older or newer than its header. With GROWN, every struct of
+ * the header that can grow has a last field `grown`. With the argument "grown", the structs of
+ * the library have that field. The program must not see a difference, with one exception: an
+ * older library refuses a new field that is set.
  */
 #include "../check.h"
 
@@ -16,7 +16,7 @@ static int knows_all;
 #define GROWS(s, value) ((void)0)
 #endif
 
-/* What a newer program says in a new field: an older library refuses it, and says so. */
+/* Checks a call with the new field set: a library that does not know the field refuses it. */
 #define UNKNOWN(s, call)                                                               \
     do {                                                                               \
         brama_result_t answer_;                                                        \
@@ -36,7 +36,7 @@ static int knows_all;
 #define KNOWN(accepted) CHECK(accepted)
 #endif
 
-/* A struct that the library fills in, with what lies behind it. */
+/* Checks a call that fills in a struct, and that it does not write behind the struct. */
 #define FILLED(type, macro, call, known)                                               \
     do {                                                                               \
         struct {                                                                       \

@@ -1,7 +1,7 @@
 /*
- * Every result code that the header documents, made to happen, in the order of the header;
- * the limits of the system last. (BRAMA_ERR_PANIC is a defect of the library: a test of its
- * own source makes one.)
+ * Produces every result code that the header documents. The limits of the system and the shutdown
+ * come last. (BRAMA_ERR_PANIC is a defect of the library: a test in the library's source produces
+ * it.)
  */
 #define _XOPEN_SOURCE 700
 #include "../check.h"
@@ -24,7 +24,8 @@ static void *leave_a_destructor(void *key_and_result) {
     return NULL;
 }
 
-/* What a thread's destructors ask comes when the library's memory of the thread is gone. */
+/* The result of a call that a destructor makes when a thread ends. The library's thread-local
+ * storage is gone by then. */
 static brama_result_t at_the_end_of_a_thread(void) {
     pthread_key_t key;
     pthread_t thread;

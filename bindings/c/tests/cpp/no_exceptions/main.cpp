@@ -1,4 +1,4 @@
-// brama.hpp with -fno-exceptions: everything through the try_ forms.
+// brama.hpp with -fno-exceptions, through the try_ forms.
 #include "../../c/check.h"
 
 #include <brama.hpp>
