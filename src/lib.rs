@@ -1,6 +1,6 @@
 //! `brama` ("gate") is a circuit breaker for programs that call other things: HTTP services,
 //! databases, queues. It counts what succeeds and what fails, stops calls to what is failing, lets
-//! a few probes through when it is time, and closes the circuit again when they succeed.
+//! a few probes through after some time, and closes the circuit again when they succeed.
 //!
 //! The core is lock-free. A call by handle through a healthy circuit takes no lock, allocates
 //! nothing, and does not write to cache lines that other threads' calls read. The few exceptions
@@ -36,8 +36,8 @@
 //!
 //! | state | calls | until |
 //! |---|---|---|
-//! | [closed](State::Closed), from the registration on | pass | a [rule](docs::rules) says that too much fails, the dependency [asks to be left alone](Connection::failure_for), or a hand opens it |
-//! | [open](State::Open) | are rejected, with a hint when to come back | its expiry is over, or a hand ends it |
+//! | [closed](State::Closed), from the registration on | pass | a [rule](docs::rules) fires, the dependency [asks to be left alone](Connection::failure_for), or it is opened by hand |
+//! | [open](State::Open) | are rejected, with the time after which to come back | its expiry is over, or it is closed, reset or half-opened by hand |
 //! | [half-open](State::HalfOpen) | a limited number pass, the *probes*; then, with a [`ramp`](ConnectionOptions::ramp), a growing share | enough succeed: it closes. Or one fails: it opens again |
 //!
 //! Every operation sees the state as of now, on any thread, whether or not a background thread has
@@ -46,8 +46,8 @@
 //! # Two ways to use a circuit
 //!
 //! - **Guarded calls**: [`Connection::call`], or [`Connection::acquire`] and a report on the
-//!   [`Permit`]. A permit knows in which state it was given. A result that comes when that state is
-//!   gone changes the totals and nothing else.
+//!   [`Permit`]. A permit belongs to the state in which it was given. A report that comes when that
+//!   state is gone changes the totals and nothing else.
 //! - **Ask, call, report**: [`Connection::available`], then [`success`](Connection::success) or
 //!   [`failure`](Connection::failure). Simpler to add to existing code, but the number of probes is
 //!   not limited.
@@ -111,7 +111,7 @@
 //! `once_cell`. (Epochs reclaim memory where the system has no `membarrier`.) `capi` is for the C
 //! libraries.
 
-// The floors, from the ground: each imports from those above it in this list only.
+// The floors. `docs::internals` says which imports from which.
 mod circuit;
 mod events;
 #[cfg(feature = "capi")]

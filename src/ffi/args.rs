@@ -1,10 +1,11 @@
 //! Arguments: from what C gives to what the library takes.
 //!
-//! Every function here answers an error that names the argument instead of trusting
-//! it. What cannot be checked is the rule for pointers, which the C program keeps and
-//! which every `SAFETY` comment of this floor leans on: a pointer that is not NULL points to
-//! what its type says, for as long as the call lasts. What that leads to is under the rule too.
-//! A permit is zero, or was filled in by this library and its handle or manager is still there.
+//! The functions here check an argument, and return an error that names it.
+//!
+//! **The rule for pointers** cannot be checked. The C program keeps it, and every `SAFETY` comment
+//! of this floor rests on it: a pointer that is not NULL points to what its type says, for as long
+//! as the call lasts. The same holds of the pointers in what it points to. A permit is zero, or
+//! this library filled it in and its handle or manager has not been freed.
 
 use std::ffi::c_char;
 use std::fmt::Display;
@@ -45,18 +46,21 @@ pub(super) unsafe fn manager<'a>(manager: *mut brama_t) -> &'a Brama {
     }
 }
 
-/// The manager of a pointer, for a call that may run the host's functions: one of
-/// them may free the manager, which then ends with the call.
+/// A clone of the manager of a pointer, for a call that may run the host's functions. If one of
+/// them frees the manager, it ends when the call returns.
 ///
 /// # Safety
 ///
-/// What [`manager`] asks, until the clone is made: a callback may free the manager then.
+/// The rule for pointers (the top of the file), until the clone is made: a callback may free the
+/// manager after that.
 pub(super) unsafe fn kept_manager(manager: *mut brama_t) -> Brama {
     // SAFETY: NULL, or a manager that is not freed before its clone is made: this function's
     // # Safety.
     unsafe { self::manager(manager) }.clone()
 }
 
+/// The handle of a pointer; an error for NULL.
+///
 /// # Safety
 ///
 /// The rule for pointers: the top of the file.
@@ -68,7 +72,7 @@ pub(super) unsafe fn handle<'a>(
     unsafe { connection.as_ref() }.ok_or_else(|| null("connection"))
 }
 
-/// What a pointer other than NULL points to.
+/// What a pointer points to; an error for NULL.
 ///
 /// # Safety
 ///
@@ -79,7 +83,7 @@ pub(super) unsafe fn given<'a, T>(name: &'static str, pointer: *const T) -> Resu
     unsafe { pointer.as_ref() }.ok_or_else(|| null(name))
 }
 
-/// Answers into a place, if there is one.
+/// Writes an answer to a place; does nothing for NULL.
 ///
 /// # Safety
 ///
@@ -92,7 +96,8 @@ pub(super) unsafe fn put<T>(place: *mut T, answer: T) {
     }
 }
 
-/// Makes the place for what an entry makes NULL, since the entry may fail.
+/// Writes NULL to the place for what an entry makes, since the entry may fail; does nothing if the
+/// place is NULL.
 ///
 /// # Safety
 ///
@@ -102,7 +107,7 @@ pub(super) unsafe fn clear<T>(out: *mut *mut T) {
     unsafe { put(out, ptr::null_mut()) }
 }
 
-/// What this library made with a box, and gets back; `None` for NULL.
+/// The box behind a pointer that this library made and the caller gives back; `None` for NULL.
 ///
 /// # Safety
 ///
@@ -112,7 +117,7 @@ pub(super) unsafe fn given_back<T>(made: *mut T) -> Option<Box<T>> {
     (!made.is_null()).then(|| unsafe { Box::from_raw(made) })
 }
 
-/// That a field which means nothing yet is zero, so that it can mean something later.
+/// Refuses a reserved field that is not zero, so that it can have a meaning later.
 pub(super) fn judge_reserved(field: &'static str, reserved: u32) -> Result<(), Error> {
     match reserved {
         0 => Ok(()),
@@ -120,7 +125,7 @@ pub(super) fn judge_reserved(field: &'static str, reserved: u32) -> Result<(), E
     }
 }
 
-/// A place for an answer.
+/// A place for an answer; an error for NULL.
 #[inline]
 pub(super) fn place<T>(name: &'static str, pointer: *mut T) -> Result<*mut T, Error> {
     if pointer.is_null() {
@@ -188,7 +193,7 @@ pub(super) unsafe fn text<'a>(
     utf8(argument, bytes).map(Some)
 }
 
-/// A scope that connections are chosen by: `None` for NULL, which is any, and `Some(None)` for
+/// A scope that selects connections: `None` for NULL, which is any, and `Some(None)` for
 /// BRAMA_NO_SCOPE.
 ///
 /// # Safety
@@ -221,7 +226,7 @@ fn utf8<'a>(argument: &'static str, bytes: &'a [u8]) -> Result<&'a str, Error> {
     })
 }
 
-/// That a caller's array may have this step: the size of its structs, as the caller knows them.
+/// Validates the step of a caller's array: the size of its structs, as the caller knows them.
 pub(super) fn judge_step<T: Extensible>(argument: &'static str, step: usize) -> Result<(), Error> {
     if step < T::FIRST_SIZE || !step.is_multiple_of(mem::size_of::<usize>()) {
         return Err(invalid(
@@ -233,7 +238,7 @@ pub(super) fn judge_step<T: Extensible>(argument: &'static str, step: usize) -> 
     Ok(())
 }
 
-/// That `count` elements can lie there, each `step` bytes after the one before.
+/// Validates that memory can hold `count` elements, each `step` bytes after the one before.
 pub(super) fn judge_extent<T>(
     name: &'static str,
     first: *const T,
@@ -251,7 +256,7 @@ pub(super) fn judge_extent<T>(
     }
 }
 
-/// An array of a caller's.
+/// A caller's array; empty if `count` is 0, even for NULL.
 ///
 /// # Safety
 ///
@@ -269,7 +274,7 @@ pub(super) unsafe fn array<'a, T>(
     Ok(unsafe { slice::from_raw_parts(first, count) })
 }
 
-/// Pairs of strings. NULL is none at all, which is not the same as zero of them.
+/// Pairs of strings. NULL and 0 are `None`, which is not the same as an array of zero pairs.
 ///
 /// # Safety
 ///
@@ -301,19 +306,19 @@ pub(super) unsafe fn pairs<'a>(
 ///
 /// # Safety
 ///
-/// `repr(C)`, begins with a `usize` which is the size, and any bytes are a value of it.
+/// The type is `repr(C)`, begins with a `usize` which is its size, and any bytes are a value of it.
 pub(super) unsafe trait Extensible: Copy {
     const NAME: &'static str;
-    /// What its `_init` function is called.
+    /// The name of its `_init` function.
     const INIT: &'static str;
-    /// The size in the first version of this interface: when a field is added, what it
-    /// was before. `bindings/c/tests/c/layout.txt` has the numbers.
+    /// The size in the first version of this interface. A field that is added later does not change
+    /// it. `bindings/c/tests/c/layout.txt` has the numbers.
     const FIRST_SIZE: usize;
-    /// With every field as its `_init` function leaves it.
+    /// A value with every field as its `_init` function leaves it.
     const BLANK: Self;
 }
 
-/// More than any version of any of these structs ever has.
+/// An upper bound of the size of any version of any of these structs.
 const TOO_LARGE: usize = 4_096;
 
 fn judge_size<T: Extensible>(argument: &'static str, size: usize) -> Result<(), Error> {
@@ -334,12 +339,12 @@ fn wrong_size<T: Extensible>(argument: &'static str, size: usize) -> Error {
     invalid(argument, format!("a struct of size {size}"), allowed)
 }
 
-/// Reads a struct: as much as caller and library both know of it, the rest blank.
-/// What only the caller knows must be zero.
+/// Reads a struct: the fields that caller and library both know, the rest blank. Refuses a struct
+/// whose size is out of range, or that has bytes other than zero after what the library knows.
 ///
 /// # Safety
 ///
-/// The rule for pointers: the top of the file; the struct is as long as its size says.
+/// The rule for pointers (the top of the file), and the struct is as long as its size says.
 pub(super) unsafe fn read<T: Extensible>(
     argument: &'static str,
     from: *const T,
@@ -347,7 +352,8 @@ pub(super) unsafe fn read<T: Extensible>(
     if from.is_null() {
         return Err(null(argument));
     }
-    // SAFETY: every such struct begins with its size, and is so long.
+    // SAFETY: not NULL, so a struct that begins with its size (`Extensible`) and is as long as that
+    // says: this function's # Safety.
     unsafe {
         let size = from.cast::<usize>().read();
         judge_size::<T>(argument, size)?;
@@ -367,11 +373,11 @@ pub(super) unsafe fn read<T: Extensible>(
     }
 }
 
-/// [`read`] of a struct that lies in a place of so many bytes.
+/// [`read`] of a struct in a place of `room` bytes; an error if the struct says that it is longer.
 ///
 /// # Safety
 ///
-/// As [`read`], where the struct's size is not more than that. The place has room for a size.
+/// As [`read`], if the struct's size is at most `room`. Otherwise the place has room for a size.
 pub(super) unsafe fn read_within<T: Extensible>(
     argument: &'static str,
     from: *const T,
@@ -389,7 +395,7 @@ pub(super) unsafe fn read_within<T: Extensible>(
     unsafe { read(argument, from) }
 }
 
-/// [`read`] where NULL stands for a blank one.
+/// [`read`], or a blank struct for NULL.
 ///
 /// # Safety
 ///
@@ -405,7 +411,7 @@ pub(super) unsafe fn read_or_blank<T: Extensible>(
     unsafe { read(argument, from) }
 }
 
-/// A caller's struct, to be filled in by [`write()`]: validated before the work is done.
+/// Validates a caller's struct that [`write()`] will fill in, before the work is done.
 ///
 /// # Safety
 ///
@@ -415,18 +421,19 @@ pub(super) unsafe fn judge_place<T: Extensible>(
     to: *mut T,
 ) -> Result<(), Error> {
     place(argument, to)?;
-    // SAFETY: every such struct begins with its size.
+    // SAFETY: not NULL, as `place` found, so a struct, which begins with its size (`Extensible`).
     judge_size::<T>(argument, unsafe { to.cast::<usize>().read() })
 }
 
-/// Fills in as much of a caller's struct as it has; its size stays.
+/// Fills in the fields of a caller's struct that it has; its size stays.
 ///
 /// # Safety
 ///
-/// As [`read`], and [`judge_place`] has found it right.
+/// As [`read`], and [`judge_place`] has returned `Ok` for it.
 pub(super) unsafe fn write<T: Extensible>(to: *mut T, value: &T) {
     let skip = mem::size_of::<usize>();
-    // SAFETY: the caller's struct is as long as its size says.
+    // SAFETY: the caller's struct is as long as its size says, which is at least FIRST_SIZE, as
+    // `judge_place` found: this function's # Safety.
     unsafe {
         let size = to.cast::<usize>().read().min(mem::size_of::<T>());
         let from = ptr::from_ref(value).cast::<u8>().add(skip);
@@ -434,19 +441,19 @@ pub(super) unsafe fn write<T: Extensible>(to: *mut T, value: &T) {
     }
 }
 
-/// What an `_init` function does: it writes the struct as it was when the function was made.
-/// That is the first version. When a struct has grown, its macro BRAMA_X_INIT knows the whole.
+/// The work of an `_init` function: writes the struct as it was in the first version; does nothing
+/// for NULL. The macro BRAMA_X_INIT knows the fields that were added later.
 ///
 /// # Safety
 ///
-/// NULL, or room for the struct as it was at first.
+/// NULL, or room for the struct as it was in the first version.
 pub(super) unsafe fn init<T: Extensible>(place: *mut T) {
     const { assert!(T::FIRST_SIZE <= mem::size_of::<T>()) };
     if !place.is_null() {
-        // A variable of its own: the address of a constant may be that of a temporary.
+        // A variable: the address of a constant may be that of a temporary.
         let blank = T::BLANK;
-        // SAFETY: not NULL, so room for the struct as it was at first: this function's
-        // # Safety. Only FIRST_SIZE bytes are written, which the blank one has.
+        // SAFETY: not NULL, so room for FIRST_SIZE bytes: this function's # Safety. No more are
+        // written, and the blank struct has as many: the assertion above.
         unsafe {
             let from = ptr::from_ref(&blank).cast::<u8>();
             ptr::copy_nonoverlapping(from, place.cast::<u8>(), T::FIRST_SIZE);

@@ -23,14 +23,14 @@ pub struct brama_report_item_t {
     pub size: usize,
     /// Which connection; not NULL.
     pub connection: *const brama_connection_t,
-    /// Why it failed, UTF-8. NULL: not said. Not looked at for a success.
+    /// Why it failed, UTF-8. NULL: not said. Ignored for a success.
     pub reason: *const c_char,
     /// Bytes of the reason; BRAMA_TERMINATED (default): it ends with a NUL. 0: it is empty.
     pub reason_length: usize,
     /// BRAMA_OUTCOME_SUCCESS or BRAMA_OUTCOME_FAILURE.
     pub outcome: brama_outcome_t,
     /// Filled in by the call: what brama_connection_success or brama_connection_failure
-    /// would have answered.
+    /// would have returned.
     pub result: brama_result_t,
 }
 
@@ -49,16 +49,16 @@ unsafe impl Extensible for brama_report_item_t {
     };
 }
 
-/// Makes an item that reports nothing yet.
+/// Sets every field to "not given".
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_report_item_init(item: *mut brama_report_item_t) {
     // SAFETY: NULL, or room for the struct.
     unsafe { init(item) }
 }
 
-/// brama_connection_available for count handles: the answers go into an array of as many. A
-/// NULL handle yields false, and the call returns BRAMA_ERR_INVALID_ARGUMENT after answering
-/// the others. If an array is NULL and count is not 0, nothing is written and
+/// brama_connection_available for count handles: writes count answers into the array answers. A
+/// NULL handle yields false, and the call returns BRAMA_ERR_INVALID_ARGUMENT after it has answered
+/// for the others. If an array is NULL and count is not 0, nothing is written and
 /// BRAMA_ERR_INVALID_ARGUMENT is returned.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_available_many(
@@ -95,12 +95,11 @@ pub unsafe extern "C" fn brama_available_many(
     })
 }
 
-/// Reports for count connections, in order; each item gets its own result. Every item is tried;
-/// the answer is BRAMA_OK, or the first result that is not. item_size is
-/// sizeof(brama_report_item_t): the step from one item to the next. Each item has been through
-/// brama_report_item_init; one whose size is wrong gets BRAMA_ERR_INVALID_ARGUMENT. If items is
-/// NULL and count is not 0, or item_size is too small, nothing is done:
-/// BRAMA_ERR_INVALID_ARGUMENT.
+/// Reports for count connections, in order. Every item is tried and gets its own result. Returns
+/// BRAMA_OK, or the first result that is not. item_size is sizeof(brama_report_item_t): the step
+/// from one item to the next. Initialise each item with brama_report_item_init; one whose size is
+/// wrong gets BRAMA_ERR_INVALID_ARGUMENT. If items is NULL and count is not 0, or item_size is too
+/// small, nothing is reported and BRAMA_ERR_INVALID_ARGUMENT is returned.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_report_many(
     items: *mut brama_report_item_t,
@@ -129,6 +128,8 @@ pub unsafe extern "C" fn brama_report_many(
     if done == BRAMA_OK { first } else { done }
 }
 
+/// Reports one item.
+///
 /// # Safety
 ///
 /// The rule for pointers in [`super::args`].

@@ -22,9 +22,8 @@ use crate::values::settings::ConnectionOptions;
 
 /// Registers a connection, closed.
 ///
-/// identifier and scope are 1 to 1024 bytes of UTF-8; a NULL scope is none, which is not the
-/// same as any scope. NULL options: the manager's settings in everything. If out is not NULL,
-/// it gets a handle, to be released by the caller, or NULL on error.
+/// NULL options: the manager's settings in everything. If out is not NULL, *out becomes a handle,
+/// or NULL on error.
 ///
 /// Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_INVALID_CONFIG, BRAMA_ERR_ALREADY_REGISTERED
 /// (the existing connection is left as it is), BRAMA_ERR_SHUT_DOWN.
@@ -44,10 +43,10 @@ pub unsafe extern "C" fn brama_register(
     }
 }
 
-/// brama_register with strings that need no NUL at their end: identifier_length and
-/// scope_length are their bytes. BRAMA_TERMINATED instead: the string ends with a NUL. Other
-/// lengths above PTRDIFF_MAX are BRAMA_ERR_INVALID_ARGUMENT. The length of a NULL scope does not
-/// matter. For hosts whose strings have lengths.
+/// brama_register for hosts whose strings have lengths. The strings need no NUL at their end:
+/// identifier_length and scope_length are the numbers of their bytes, or BRAMA_TERMINATED for a
+/// string that ends with a NUL. Other lengths above PTRDIFF_MAX are refused with
+/// BRAMA_ERR_INVALID_ARGUMENT. The length of a NULL scope is ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_register_n(
     manager: *mut brama_t,
@@ -67,10 +66,10 @@ pub unsafe extern "C" fn brama_register_n(
     }
 }
 
-/// brama_register, or a handle of the existing connection, whose settings stay as they
-/// are. As brama_register, without BRAMA_ERR_ALREADY_REGISTERED. If options give other
-/// settings than the connection has, a BRAMA_EVENT_NOTICE says so: once for each
-/// connection, when there is a subscriber.
+/// Registers a connection as brama_register does. If it is registered already, its settings stay
+/// as they are, and *out becomes a handle of it. If options give other settings than it has, a
+/// BRAMA_EVENT_NOTICE says so: once for each connection, when there is a subscriber. Errors as
+/// brama_register, without BRAMA_ERR_ALREADY_REGISTERED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_get_or_register(
     manager: *mut brama_t,
@@ -107,8 +106,8 @@ pub unsafe extern "C" fn brama_get_or_register_n(
     }
 }
 
-/// Removes a connection. Its handles answer BRAMA_ERR_NOT_FOUND from now on, and are
-/// released as ever.
+/// Removes a connection. Existing handles return BRAMA_ERR_NOT_FOUND from now on; you still have
+/// to release them.
 ///
 /// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
@@ -122,8 +121,8 @@ pub unsafe extern "C" fn brama_unregister(
     unsafe { by_name(manager, || key(identifier, scope), Brama::unregister) }
 }
 
-/// Gives a handle of a registered connection into *out, to be released by the caller;
-/// NULL on error. With the manager's auto_register an unknown name is registered.
+/// Looks a connection up: *out becomes a handle of it, or NULL on error. With the manager's
+/// auto_register an unknown name is registered.
 ///
 /// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[must_use]
@@ -158,10 +157,10 @@ pub unsafe extern "C" fn brama_connection_get_n(
     }
 }
 
-/// Whether a call would be admitted now: true if the circuit is closed or half-open. A pure
-/// question: it takes no permit. If it is false, brama_last_error_message says why: the circuit
-/// is open, no connection of this name is registered, the manager was shut down, or an argument
-/// is invalid.
+/// Returns whether the circuit lets calls pass now: true if it is closed or half-open, or if its
+/// mode rejects nothing. This takes no permit, so it is true of a half-open circuit even if all
+/// probes are out. If it is false, brama_last_error_message says why: the circuit is open, no
+/// connection of this name is registered, the manager was shut down, or an argument is invalid.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_available(
@@ -190,6 +189,8 @@ pub unsafe extern "C" fn brama_available_n(
     unsafe { available(manager, name) }
 }
 
+/// The short way of brama_available, for a closed circuit; otherwise [`available_guarded`].
+///
 /// # Safety
 ///
 /// `manager` is NULL or a manager; the names are NULL or texts of their lengths.
@@ -197,11 +198,11 @@ pub unsafe extern "C" fn brama_available_n(
 unsafe fn available(manager: *mut brama_t, name: Name) -> bool {
     // SAFETY: `manager` is NULL or a manager; the names are NULL or texts: this function's # Safety.
     let (brama, key) = unsafe { (args::manager(manager), name.plain()) };
-    // Where the circuit is closed, nothing in it panics, so it needs no guard.
+    // `passes_freely` cannot panic, so it needs no guard.
     if key.is_some_and(|key| brama.passes_freely(key)) {
         return true;
     }
-    // SAFETY: as of this function: its # Safety asks for the same.
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or texts: this function's # Safety.
     unsafe { available_guarded(manager, name) }
 }
 
@@ -224,9 +225,9 @@ unsafe fn available_guarded(manager: *mut brama_t, name: Name) -> bool {
     })
 }
 
-/// The state as of now. BRAMA_STATE_UNKNOWN if no connection of this name is registered, the
-/// manager was shut down, or an argument is invalid: brama_last_error_message says which.
-/// Registers nothing.
+/// Returns the state as of now. BRAMA_STATE_UNKNOWN if no connection of this name is registered,
+/// the manager was shut down, or an argument is invalid: brama_last_error_message says which of
+/// these. Never registers a connection.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_state(
     manager: *mut brama_t,
@@ -241,7 +242,7 @@ pub unsafe extern "C" fn brama_state(
     })
 }
 
-/// Reports a success without a permit (ask, call, report). While half-open it counts
+/// Reports a success without a permit (ask, call, report). While the circuit is half-open it counts
 /// like a probe's.
 ///
 /// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
@@ -256,7 +257,7 @@ pub unsafe extern "C" fn brama_success(
     unsafe { success(manager, Name::terminated(identifier, scope)) }
 }
 
-/// brama_success with more to tell; a NULL report tells nothing more.
+/// brama_success with a report. A NULL report adds nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_success_with(
     manager: *mut brama_t,
@@ -275,9 +276,9 @@ pub unsafe extern "C" fn brama_success_with(
     }
 }
 
-/// Reports a failure without a permit; brama_failure_with tells how many count now. While
-/// half-open it counts like a probe's. The reason goes into the events; NULL: none.
-/// It never costs the report: see brama_report_t.
+/// Reports a failure without a permit. While the circuit is half-open it counts like a probe's. The
+/// reason goes into the events; NULL: none. brama_failure_with also gives the number of failures
+/// that count now.
 ///
 /// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
@@ -307,6 +308,9 @@ pub unsafe extern "C" fn brama_success_n(
     unsafe { success(manager, name) }
 }
 
+/// The short way of brama_success, which changes nothing but the totals; otherwise
+/// [`success_guarded`].
+///
 /// # Safety
 ///
 /// `manager` is NULL or a manager; the names are NULL or texts of their lengths.
@@ -314,11 +318,11 @@ pub unsafe extern "C" fn brama_success_n(
 unsafe fn success(manager: *mut brama_t, name: Name) -> brama_result_t {
     // SAFETY: `manager` is NULL or a manager; the names are NULL or texts: this function's # Safety.
     let (brama, key) = unsafe { (args::manager(manager), name.plain()) };
-    // Nothing in it panics, so it needs no guard.
+    // `try_success` cannot panic, so it needs no guard.
     if key.is_some_and(|key| brama.try_success(key)) {
         return BRAMA_OK;
     }
-    // SAFETY: as of this function: its # Safety asks for the same.
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or texts: this function's # Safety.
     unsafe { success_guarded(manager, name) }
 }
 
@@ -351,7 +355,7 @@ pub unsafe extern "C" fn brama_failure_n(
     }
 }
 
-/// brama_failure with more to tell; a NULL report tells nothing more.
+/// brama_failure with a report. A NULL report adds nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_failure_with(
     manager: *mut brama_t,
@@ -374,16 +378,16 @@ pub unsafe extern "C" fn brama_failure_with(
     }
 }
 
-/// Reports a failure with which the dependency has said how long it wants to be left alone, as
-/// HTTP does with Retry-After. A closed or half-open circuit opens at once for wait_ms, prolonged
-/// by the jitter, whatever its rules say. While it is open already, the wait changes nothing: the
-/// failure is in the totals, is the last failure, and has its event, but failure_count is not
-/// raised. A NULL report tells nothing more.
+/// Reports a failure together with the time for which the dependency has asked to be left alone
+/// (HTTP: Retry-After). A closed or half-open circuit opens at once for wait_ms, prolonged by the
+/// jitter, whatever its rules say. If the circuit is open already, the wait changes nothing. The
+/// failure then is in the totals, is the last failure, and has its event, but failure_count is not
+/// raised. A NULL report adds nothing.
 ///
-/// wait_ms is at most 24 h (86400000), before jitter; a longer one is cut. 0 is none: the failure
-/// is an ordinary one, as by brama_failure_with. Refused with BRAMA_ERR_INVALID_ARGUMENT, and
-/// nothing is reported: a number above INT64_MAX, as a difference below zero is, and
-/// BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32.
+/// wait_ms is at most 24 h (86400000), before jitter; a longer wait is cut. 0 is no wait: the
+/// failure is an ordinary one, as by brama_failure_with. Some numbers are refused with
+/// BRAMA_ERR_INVALID_ARGUMENT, and nothing is reported: those above INT64_MAX, such as a negative
+/// difference, and BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32.
 ///
 /// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
@@ -429,7 +433,7 @@ unsafe fn failure<'k>(
     }
 }
 
-/// Registers by one of the two ways, and gives a handle into `out`.
+/// Registers a connection by `register`, and writes a handle to `out` if that is not NULL.
 ///
 /// # Safety
 ///
@@ -453,7 +457,7 @@ unsafe fn registered<'k>(
     }
 }
 
-/// Gives a handle of what is registered into `out`, which is needed.
+/// Looks a connection up, and writes a handle to `out`; an error if that is NULL.
 ///
 /// # Safety
 ///
@@ -474,6 +478,8 @@ unsafe fn found<'k>(
     }
 }
 
+/// Writes a new handle to `out`; does nothing for NULL.
+///
 /// # Safety
 ///
 /// `out` is NULL or a place for a pointer.

@@ -1,26 +1,27 @@
-//! The host's functions: the data they are given, and the yes or no they answer.
+//! The host's functions: their user data, and the bool that some of them return.
 
 use std::ffi::c_void;
 
 use super::types::brama_destroy_fn;
 
-/// User data, and what is to be done with it when it is not needed any more.
+/// User data, and the host's function that is called with it when the library needs it no more.
 pub(super) struct UserData {
     data: *mut c_void,
     destroy: brama_destroy_fn,
 }
 
-// SAFETY: the header says on which threads the functions that get it are called.
+// SAFETY: the library only hands the pointer to the host's functions. The host allows that on other
+// threads: the header says so (CALLBACKS, and brama_subscribe of `destroy`).
 unsafe impl Send for UserData {}
-// SAFETY: the pointer is only handed to the host's functions, and the header says on which
-// threads they are called.
+// SAFETY: the library only copies the pointer, and never follows it. Calls of the host's functions
+// with it: see `Send` above.
 unsafe impl Sync for UserData {}
 
-/// What a host's function answers that is declared as a `bool` in C.
+/// The return value of a host's function that is declared as `bool` in C.
 ///
-/// A host that is not written in C may leave any number in the byte, and another one than 0 and 1
-/// would be undefined behaviour in a `bool` of Rust. So it is a number here: C hands both back
-/// alike. Only what the host answers can be wrong: no argument and no field of a struct is a bool.
+/// A host that is not written in C may leave any number in the byte, and a number other than 0 and
+/// 1 would be undefined behaviour in a `bool` of Rust. So it is a number here, which C returns in
+/// the same way. Nothing else that comes from the host is a bool: no argument and no field.
 #[repr(transparent)]
 pub struct HostBool(u8);
 
@@ -43,7 +44,8 @@ impl UserData {
 impl Drop for UserData {
     fn drop(&mut self) {
         if let Some(destroy) = self.destroy {
-            // SAFETY: the host's own function on the host's own data, once.
+            // SAFETY: the host gave this function for this data (`UserData::new`), and the drop
+            // calls it once.
             unsafe { destroy(self.data) };
         }
     }

@@ -1,4 +1,4 @@
-//! Time that a test decides.
+//! Clocks that a test moves.
 
 use std::ptr;
 use std::time::Duration;
@@ -9,12 +9,13 @@ use super::guard;
 use super::handles::brama_clock_t;
 use crate::sys::manual_clock::ManualClock;
 
-/// No clock that starts by then ever shows a number that has a meaning, such as BRAMA_NONE.
+/// The latest start of a clock. A clock that starts by then never shows a number that is one of the
+/// constants, such as BRAMA_NONE.
 const LATEST: u64 = i64::MAX as u64;
 
 /// Makes a clock that shows this Unix time, in ms, and stands still. Give it to brama_new in
-/// brama_config_t.clock. The caller frees it with brama_clock_free. NULL on error, such as a
-/// time above INT64_MAX, where BRAMA_NONE and its kin are.
+/// brama_config_t.clock. A time above INT64_MAX is refused: the constants, such as BRAMA_NONE, are
+/// there.
 #[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_clock_new(unix_ms: u64) -> *mut brama_clock_t {
@@ -28,35 +29,33 @@ pub extern "C" fn brama_clock_new(unix_ms: u64) -> *mut brama_clock_t {
     })
 }
 
-/// Frees a clock. Managers that use it keep the time that it shows. NULL is fine. No
-/// other thread may be using the pointer.
+/// Frees a clock. For managers that use it, time stands still from now on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_clock_free(clock: *mut brama_clock_t) {
     guard::value((), || {
-        // SAFETY: NULL, or from `brama_clock_new`, and given back once.
+        // SAFETY: NULL, or from `brama_clock_new`, and given back once: OWNERSHIP in the header.
         drop(unsafe { given_back(clock) });
         Ok(())
     });
 }
 
-/// Moves the time on by so many ms. It stops 34 years after its start. What became due takes
-/// effect at the next call, on any thread; brama_poll does it now. NULL:
-/// BRAMA_ERR_INVALID_ARGUMENT.
+/// Moves the time on by so many ms; it stops 34 years after the clock's start. What became due
+/// takes effect at the next call, on any thread; brama_poll does it now.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_clock_advance(clock: *mut brama_clock_t, ms: u64) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: NULL, or a clock.
+        // SAFETY: NULL, or a clock: the rule for pointers in `args`.
         let clock = unsafe { given("clock", clock) }?;
         clock.clock.advance(Duration::from_millis(ms));
         Ok(())
     })
 }
 
-/// The time that a clock shows, in Unix ms; BRAMA_NONE for NULL.
+/// Returns the time that a clock shows, in Unix ms; BRAMA_NONE for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_clock_unix_ms(clock: *const brama_clock_t) -> u64 {
     guard::value(super::types::BRAMA_NONE, || {
-        // SAFETY: NULL, or a clock.
+        // SAFETY: NULL, or a clock: the rule for pointers in `args`.
         let clock = unsafe { given("clock", clock) }?;
         Ok(clock.clock.unix_ms())
     })

@@ -17,7 +17,7 @@ use crate::values::settings::{
     Changes, Config, ConnectionOptions, Given, Housekeeping, setting_table,
 };
 
-/// What a struct that has the fields of settings says of them.
+/// The changes that a struct with the fields of settings gives.
 macro_rules! changes {
     ([$given:expr] $($(#[$doc:meta])* $name:ident $variant:ident $field:ident: $kind:ident = $default:expr;)*) => {
         Changes {
@@ -36,17 +36,17 @@ macro_rules! nothing_given {
     };
 }
 
-/// Settings of one connection. What is not given follows the manager's setting, even when
-/// that changes later. A setting that was given is taken back with BRAMA_INHERIT_U32,
-/// BRAMA_INHERIT_U64, BRAMA_INHERIT_I32 or BRAMA_INHERIT_F64.
+/// Settings of one connection. A setting that is not given follows the manager's, even when that
+/// changes later. BRAMA_INHERIT_U32, BRAMA_INHERIT_U64, BRAMA_INHERIT_I32 or BRAMA_INHERIT_F64
+/// takes a setting back that was given before.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_options_t {
     /// Bytes of this struct; set by brama_options_init.
     pub size: usize,
-    /// Failures that open the circuit: in a row, or within the window if there is
-    /// one. At least 1, with a window at most 65536; or BRAMA_UNLIMITED. Default 5.
-    /// With a failure_rate and no window the default is BRAMA_UNLIMITED.
+    /// The number of failures that opens the circuit: in a row, or within the window if there is
+    /// one. At least 1, with a window at most 65536; or BRAMA_UNLIMITED. Default 5. With a
+    /// failure_rate and no window the default is BRAMA_UNLIMITED.
     pub max_attempts: u32,
     /// BRAMA_EXPIRY_FIXED (default) or BRAMA_EXPIRY_PROGRESSIVE.
     pub expiry_strategy: brama_expiry_strategy_t,
@@ -54,16 +54,16 @@ pub struct brama_options_t {
     pub expiry_ms: u64,
     /// The first expiry of the progressive strategy. At least 1. Default: expiry_ms.
     pub initial_expiry_ms: u64,
-    /// The longest expiry of the progressive strategy. At least the initial one.
-    /// Default: ten times that.
+    /// The longest expiry of the progressive strategy. At least initial_expiry_ms. Default: ten
+    /// times that.
     pub max_expiry_ms: u64,
     /// The factor of the progressive strategy. Finite, at least 1.0. Default 2.0.
     pub backoff_factor: f64,
-    /// Prolongs every automatic expiry by a random part of up to so many times
-    /// itself. 0.0 to 1.0. Default 0.0.
+    /// Prolongs every automatic expiry by a random length, at most this part of the expiry. 0.0 to
+    /// 1.0. Default 0.0.
     pub jitter: f64,
-    /// Failures count if they happened less than this long ago. At least 1;
-    /// BRAMA_NONE (default): failures in a row count, however old.
+    /// The length of the window: failures count if they happened less than this long ago. At least
+    /// 1; BRAMA_NONE (default): failures in a row count, however old.
     pub window_ms: u64,
     /// How long a probe may take before another call may take its place. At least 1;
     /// BRAMA_NONE (default): as long as the current expiry, at least 1000.
@@ -76,9 +76,9 @@ pub struct brama_options_t {
     /// lasted at least so long. At least 1; BRAMA_NONE (default): it is ignored.
     pub cancelled_after_ms: u64,
     /// 1 (default): a success clears the failures in the window. 0: they count until they are as
-    /// old as the window; only a recovery and a reset clear them.
-    /// Then each success after the first failure looks at the circuit's settings until a recovery:
-    /// some tens of ns. Without a window a success always clears them.
+    /// old as the window; only a recovery and a reset clear them. With 0, each success after the
+    /// first failure looks at the circuit's settings until a recovery: some tens of ns. Without a
+    /// window a success always clears the failures in a row.
     pub success_clears_window: i32,
     /// BRAMA_MODE_NORMAL (default), BRAMA_MODE_DISABLED or BRAMA_MODE_SHADOW.
     pub mode: brama_mode_t,
@@ -87,61 +87,61 @@ pub struct brama_options_t {
     /// With a failure_rate the circuit opens for failures in a row only if max_attempts or
     /// window_ms is given, here or in brama_config_t.
     pub failure_rate: f64,
-    /// The time over which the rates count reports. 1000 to 3600000. It takes the place of a
-    /// rate_calls that was given before or is the manager's; one call cannot give both.
-    /// Default 10000.
+    /// The time over which the rates count reports. 1000 to 3600000. It replaces a rate_calls that
+    /// was given before or is the manager's; one call cannot give both. Default 10000.
     pub rate_window_ms: u64,
     /// How many of the last reports the rates count, in place of those within rate_window_ms.
-    /// 10 to 100000. It takes the place of a rate_window_ms that was given before or is the
-    /// manager's; one call cannot give both. BRAMA_NONE (default): the rates count in time,
-    /// whatever the manager's setting says.
+    /// 10 to 100000. It replaces a rate_window_ms that was given before or is the manager's; one
+    /// call cannot give both. BRAMA_NONE (default): the rates count in time, whatever the manager's
+    /// setting says.
     pub rate_calls: u64,
-    /// How many reports a rate needs before it opens the circuit: with fewer in its window a rate
-    /// never does. At least 1, and with rate_calls at most as many: one level cannot contradict
-    /// itself, and an inherited or default minimum is lowered. Default 20.
+    /// How many reports in its window a rate needs before it may open the circuit. At least 1. A
+    /// connection, or manager, that has a rate_calls of its own cannot have a larger minimum of its
+    /// own; an inherited or default one is lowered. Default 20.
     pub minimum_calls: u64,
     /// A call that lasts at least so long is slow. At least 1; BRAMA_NONE (default): no call is.
     pub slow_call_duration_ms: u64,
     /// The share of slow calls among the reports that opens the circuit, once there are
     /// minimum_calls; a slow failure counts as slow, too. Above 0.0, at most 1.0; BRAMA_NONE_F64
-    /// (default): the share does not count. A connection's needs a slow_call_duration_ms in
-    /// effect; a manager's waits for one of a connection.
+    /// (default): the share does not count. Without a slow_call_duration_ms in effect, a
+    /// connection's is refused, and a manager's has no effect.
     pub slow_call_rate: f64,
     /// The share of failures among half_open_max_calls probes that opens a half-open circuit
-    /// again; a smaller one closes it. It is decided as soon as it is certain, and so many probes
-    /// are admitted in all. A slow success counts as a failure where slow_call_rate is set. It
-    /// takes the place of a half_open_successes that was given before or is the manager's; one call
-    /// cannot give both. Above 0.0, at most 1.0; BRAMA_NONE_F64 (default): one failure opens it,
-    /// half_open_successes close it.
+    /// again; a smaller share closes it. No more than half_open_max_calls probes are admitted in
+    /// all, and the circuit changes as soon as the result is certain. A slow success counts as a
+    /// failure where slow_call_rate is set. It replaces a half_open_successes that was given before
+    /// or is the manager's; one call cannot give both. Above 0.0, at most 1.0; BRAMA_NONE_F64
+    /// (default): one failure opens the circuit, half_open_successes close it.
     pub half_open_failure_rate: f64,
-    /// For how long a circuit whose probes have succeeded stays half-open and admits a growing
-    /// share of the calls, until it closes. Two failures in a row open it again, and so does a
-    /// rate. At least 1, rounded up to 2; BRAMA_NONE (default): it closes at once.
+    /// The length of the ramp: a circuit whose probes have succeeded stays half-open for so long
+    /// and admits a growing share of the calls, and then closes. Two failures in a row open it
+    /// again, and so does a rate. At least 1, rounded up to 2; BRAMA_NONE (default): it closes at
+    /// once.
     pub ramp_ms: u64,
     /// The share of the calls that a ramp admits at its start. Above 0.0, at most 1.0.
     /// Default 0.1.
     pub ramp_start: f64,
-    /// The state in which the circuit begins: 0 (default), closed; above 0, open for so many ms;
-    /// -1, which is BRAMA_NEVER, open until it is closed or reset by hand. Its cause is
-    /// BRAMA_CAUSE_MANUAL then. For a registration only: refused where an existing connection is
-    /// configured, and without effect where one is found.
+    /// The state in which the circuit begins. 0 (default): closed. Above 0: open for so many ms.
+    /// -1, which is BRAMA_NEVER: open until it is closed or reset by hand. The cause of such an
+    /// opening is BRAMA_CAUSE_MANUAL. For a registration only: brama_configure_connection and
+    /// brama_connection_configure refuse it; brama_get_or_register ignores it if the connection
+    /// exists.
     pub initial_state: i64,
-    /// The connection's metadata as a whole, replacing what was there. NULL: not
-    /// given. Copied by the call.
+    /// The connection's metadata, which replaces all that it had. NULL: not given.
     pub metadata: *const brama_pair_t,
     /// How many pairs metadata has.
     pub metadata_count: usize,
 }
 
-/// Settings of a manager. What is not given has its default, or stays as it is in
-/// brama_configure. BRAMA_INHERIT_U32 and its kin stand for the default.
+/// Settings of a manager. In brama_new a setting that is not given has its default; in
+/// brama_configure it stays as it is. BRAMA_INHERIT_... stands for the default.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_config_t {
     /// Bytes of this struct; set by brama_config_init.
     pub size: usize,
-    /// Default for connections that do not set their own. It and the fields that follow have
-    /// the meaning and limits given in brama_options_t, where that has them.
+    /// For connections that do not set their own. This and the following fields of the same names
+    /// have the meaning, the limits and the defaults that brama_options_t gives.
     pub max_attempts: u32,
     /// As in brama_options_t.
     pub expiry_strategy: brama_expiry_strategy_t,
@@ -187,7 +187,7 @@ pub struct brama_config_t {
     pub ramp_ms: u64,
     /// As in brama_options_t.
     pub ramp_start: f64,
-    /// How often unused connections are looked for. At least 1. Default 10000.
+    /// The time between two cleanups, which remove unused connections. At least 1. Default 10000.
     pub cleanup_interval_ms: u64,
     /// A connection without activity for this long is removed. At least 1, or
     /// BRAMA_NEVER. Default 86400000 (a day).
@@ -195,13 +195,13 @@ pub struct brama_config_t {
     /// 1: an unknown name is registered, with the manager's settings, by its first
     /// use. Default 0.
     pub auto_register: i32,
-    /// 1 (default): a thread of the manager's does what is due while no call comes. 0:
-    /// call brama_poll now and then. Only for brama_new.
+    /// 1 (default): the manager has a background thread, which does what is due while no call
+    /// comes. 0: call brama_poll now and then. Only for brama_new.
     pub background: i32,
-    /// How many happenings can wait to be delivered as events, each in some 128 bytes that
-    /// are taken at once. 1 to 16777216. Default 1024. Only for brama_new.
+    /// How many happenings can wait to be delivered as events. brama_new allocates some 128 bytes
+    /// for each. 1 to 16777216. Default 1024. Only for brama_new.
     pub event_capacity: u64,
-    /// Tells the time instead of the machine's clock, if not NULL. May be freed after
+    /// The clock that the manager reads instead of the machine's, if not NULL. May be freed after
     /// brama_new. Only for brama_new.
     pub clock: *const brama_clock_t,
 }
@@ -255,9 +255,8 @@ pub unsafe extern "C" fn brama_config_init(config: *mut brama_config_t) {
     unsafe { init(config) }
 }
 
-/// Changes the manager's settings that are given, all at once; the others stay. Its
-/// connections follow where they have no setting of their own. Counts, deadlines and
-/// permits survive.
+/// Changes the manager's settings that are given, all at once; the others stay. Connections
+/// without a setting of their own follow. Counts, deadlines and permits survive.
 ///
 /// Errors: BRAMA_ERR_INVALID_CONFIG (nothing was changed), BRAMA_ERR_INVALID_ARGUMENT,
 /// BRAMA_ERR_SHUT_DOWN.
@@ -329,7 +328,7 @@ pub unsafe extern "C" fn brama_connection_configure(
 }
 
 impl brama_options_t {
-    /// What a caller means by options, NULL for none.
+    /// The options that a caller gives; none for NULL.
     ///
     /// # Safety
     ///
@@ -342,7 +341,7 @@ impl brama_options_t {
 
     /// # Safety
     ///
-    /// The metadata is what it says.
+    /// `metadata` is NULL or `metadata_count` pairs: the rule for pointers in [`args`].
     unsafe fn translate(&self) -> Result<ConnectionOptions, Error> {
         let options = ConnectionOptions {
             changes: setting_table!(changes, self),
@@ -359,7 +358,7 @@ impl brama_options_t {
 }
 
 impl brama_config_t {
-    /// What a caller means by a configuration, NULL for none.
+    /// A builder with the configuration that a caller gives; with the defaults for NULL.
     ///
     /// # Safety
     ///
@@ -381,7 +380,7 @@ impl brama_config_t {
         Ok(builder)
     }
 
-    /// What a manager can change.
+    /// The part that brama_configure can change.
     fn translate(&self) -> Result<Config, Error> {
         Ok(Config {
             changes: setting_table!(changes, self),
@@ -408,7 +407,7 @@ impl brama_config_t {
     }
 }
 
-/// The manager has no level below it but the default.
+/// A manager's setting. The level below it is the default.
 fn given_or_default<T>(given: Given<T>, default: T) -> Option<T> {
     match given {
         Given::Keep => None,

@@ -15,33 +15,34 @@ use super::types::{self, BRAMA_STATE_UNKNOWN, brama_state_t};
 use crate::circuit::record::Begun;
 use crate::values::event::Report;
 
-/// One more reference to a handle, to be released once more. Returns the same pointer; NULL for
-/// NULL.
+/// Takes one more reference to a handle, and returns the same pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_retain(
     connection: *const brama_connection_t,
 ) -> *mut brama_connection_t {
     if !connection.is_null() {
-        // SAFETY: made by `Arc::into_raw`, and held by the caller.
+        // SAFETY: from `Arc::into_raw` in `hand_out`, and the caller holds a reference: the rule
+        // for pointers in `args`.
         unsafe { Arc::increment_strong_count(connection) };
     }
     connection.cast_mut()
 }
 
 /// Gives a reference to a handle back; with the last one the handle is freed. The connection
-/// stays registered. NULL is fine.
+/// stays registered.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_release(connection: *mut brama_connection_t) {
     guard::value((), || {
         if !connection.is_null() {
-            // SAFETY: made by `Arc::into_raw`, and this reference is the caller's.
+            // SAFETY: from `Arc::into_raw` in `hand_out`, and the caller gives back a reference of
+            // its own: OWNERSHIP in the header.
             unsafe { Arc::decrement_strong_count(connection.cast_const()) };
         }
         Ok(())
     });
 }
 
-/// The connection's identifier: valid as long as the handle is held. NULL for NULL.
+/// Returns the connection's identifier, which is valid as long as the handle is held.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_identifier(
     connection: *const brama_connection_t,
@@ -52,8 +53,8 @@ pub unsafe extern "C" fn brama_connection_identifier(
     })
 }
 
-/// The connection's scope: valid as long as the handle is held; NULL if it has none, and for
-/// NULL.
+/// Returns the connection's scope, which is valid as long as the handle is held; NULL if it has
+/// none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_scope(
     connection: *const brama_connection_t,
@@ -65,13 +66,13 @@ pub unsafe extern "C" fn brama_connection_scope(
     })
 }
 
-/// brama_available on a handle. False for NULL.
+/// brama_available on a handle.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_available(connection: *const brama_connection_t) -> bool {
-    // SAFETY: NULL, or a handle that is held.
+    // SAFETY: NULL, or a handle that is held: the rule for pointers in `args`.
     let handle = unsafe { connection.as_ref() };
-    // One load, which needs no guard.
+    // One load, which cannot panic, so it needs no guard.
     if handle.is_some_and(|handle| handle.connection.passes_freely()) {
         return true;
     }
@@ -80,7 +81,7 @@ pub unsafe extern "C" fn brama_connection_available(connection: *const brama_con
 
 #[inline(never)]
 fn available_unless_closed(handle: Option<&brama_connection_t>) -> bool {
-    // In an outage this is what every question costs. Nothing in it panics.
+    // The way of every question during an outage. Nothing in it panics, so it needs no guard.
     if let Some(handle) = handle
         && let Some(refused) = handle.connection.refusal_while_open()
     {
@@ -103,7 +104,7 @@ fn available_guarded(handle: Option<&brama_connection_t>) -> bool {
     })
 }
 
-/// brama_state on a handle. NULL: BRAMA_STATE_UNKNOWN.
+/// brama_state on a handle. BRAMA_STATE_UNKNOWN for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_state(
     connection: *const brama_connection_t,
@@ -118,13 +119,12 @@ pub unsafe extern "C" fn brama_connection_state(
     })
 }
 
-/// brama_success on a handle. NULL: BRAMA_ERR_INVALID_ARGUMENT. Errors: BRAMA_ERR_NOT_FOUND,
-/// BRAMA_ERR_SHUT_DOWN.
+/// brama_success on a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_success(
     connection: *const brama_connection_t,
 ) -> brama_result_t {
-    // SAFETY: NULL, or a handle that is held.
+    // SAFETY: NULL, or a handle that is held: the rule for pointers in `args`.
     let handle = unsafe { connection.as_ref() };
     // Nothing in it panics, so it needs no guard.
     if handle.is_some_and(|handle| handle.connection.try_success()) {
@@ -158,7 +158,7 @@ pub unsafe extern "C" fn brama_connection_success_with(
     }
 }
 
-/// brama_failure on a handle. Errors: also BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN.
+/// brama_failure on a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_failure(
     connection: *const brama_connection_t,
@@ -183,14 +183,14 @@ pub unsafe extern "C" fn brama_connection_failure_n(
 
 /// # Safety
 ///
-/// NULL, or a handle that is held; a reason of this length.
+/// `connection` is NULL or a handle that is held; `reason` is NULL or text of this length.
 #[inline(always)]
 unsafe fn failure(
     connection: *const brama_connection_t,
     reason: *const c_char,
     length: usize,
 ) -> brama_result_t {
-    // SAFETY: NULL, or a handle that is held.
+    // SAFETY: NULL, or a handle that is held: this function's # Safety.
     let handle = unsafe { connection.as_ref() };
     // Nothing in it panics, so it needs no guard.
     let begun = match handle {
@@ -206,6 +206,8 @@ unsafe fn failure(
     }
 }
 
+/// What is left of a failure by handle that the short way has not done.
+///
 /// # Safety
 ///
 /// The reason is NULL or text of this length.

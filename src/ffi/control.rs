@@ -1,4 +1,4 @@
-//! Circuits by hand.
+//! Control of circuits by hand.
 
 use std::ffi::c_char;
 use std::time::Duration;
@@ -19,9 +19,9 @@ use crate::values::error::Error;
 
 /// Opens a circuit, or moves the deadline of an open one.
 ///
-/// expiry_ms is how long it stays open this time, at least 1; BRAMA_NOT_GIVEN_U64: as
-/// its settings say, backoff and jitter included; BRAMA_NEVER: until it is closed or
-/// reset. The reason goes into the events; NULL: none.
+/// expiry_ms is how long it stays open this time, at least 1. BRAMA_NOT_GIVEN_U64: as long as its
+/// settings say, backoff and jitter included. BRAMA_NEVER: until it is closed or reset. The reason
+/// goes into the events; NULL: none.
 ///
 /// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
@@ -48,7 +48,7 @@ pub unsafe extern "C" fn brama_open_circuit(
     }
 }
 
-/// brama_open_circuit with more to tell; a NULL report tells nothing more.
+/// brama_open_circuit with a report. A NULL report adds nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_open_circuit_with(
     manager: *mut brama_t,
@@ -73,7 +73,7 @@ pub unsafe extern "C" fn brama_open_circuit_with(
     }
 }
 
-/// Closes a circuit. Its count of failures stays: one more may open it again.
+/// Closes a circuit. Its count of failures stays, so one more failure may open it again.
 ///
 /// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
@@ -87,8 +87,8 @@ pub unsafe extern "C" fn brama_close_circuit(
     unsafe { by_name(manager, || key(identifier, scope), Brama::close_circuit) }
 }
 
-/// Lets probes through now; does nothing while half-open. Arguments and errors as
-/// brama_close_circuit.
+/// Makes a circuit half-open: probes are admitted now. Does nothing if it is half-open already.
+/// Arguments and errors as brama_close_circuit.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_half_open_circuit(
     manager: *mut brama_t,
@@ -100,8 +100,9 @@ pub unsafe extern "C" fn brama_half_open_circuit(
     unsafe { by_name(manager, || key(identifier, scope), Brama::half_open_circuit) }
 }
 
-/// Closes a circuit and forgets its count, its window and its openings. The totals stay, and
-/// the times and the cause of the last opening. Arguments and errors as brama_close_circuit.
+/// Closes a circuit, and sets its failure_count, its window and its trips to zero. The totals stay,
+/// and so do the time and the cause of the last opening. Arguments and errors as
+/// brama_close_circuit.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_reset_circuit(
     manager: *mut brama_t,
@@ -113,7 +114,7 @@ pub unsafe extern "C" fn brama_reset_circuit(
     unsafe { by_name(manager, || key(identifier, scope), Brama::reset_circuit) }
 }
 
-/// Resets every circuit of a manager. NULL: the default one. Never fails.
+/// Resets every circuit of a manager, as brama_reset_circuit. Never fails.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_reset_all(manager: *mut brama_t) -> brama_result_t {
     guard::result(|| {

@@ -13,12 +13,12 @@ use super::permit_words::Granted;
 use super::report::{self, brama_report_t};
 use crate::values::event::Report;
 
-/// Reports a success of a call that has lasted duration_ms, as its reporter knows; otherwise as
+/// Reports a success of a call that lasted duration_ms, as the reporter measured it; otherwise as
 /// brama_success_with. Where slow_call_duration_ms is set, the call is slow if duration_ms is at
-/// least as long. A NULL report tells nothing more.
+/// least as long.
 ///
-/// Refused with BRAMA_ERR_INVALID_ARGUMENT, and nothing is reported: a number above INT64_MAX, as
-/// a difference below zero is, and BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32.
+/// Some numbers are refused with BRAMA_ERR_INVALID_ARGUMENT, and nothing is reported: those above
+/// INT64_MAX, such as a negative difference, and BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32.
 ///
 /// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
@@ -46,9 +46,8 @@ pub unsafe extern "C" fn brama_success_in(
     }
 }
 
-/// Reports a failure of a call that has lasted duration_ms; otherwise as brama_failure_with. A
-/// slow failure counts as a failure and as a slow call. duration_ms and errors as in
-/// brama_success_in.
+/// Reports a failure of a call that lasted duration_ms; otherwise as brama_failure_with. A slow
+/// failure counts as a failure and as a slow call. duration_ms and errors as in brama_success_in.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_failure_in(
     manager: *mut brama_t,
@@ -112,10 +111,10 @@ pub unsafe extern "C" fn brama_connection_failure_in(
     }
 }
 
-/// Reports that the admitted call succeeded, and that it has lasted duration_ms, in place of
-/// what was measured. report and duration_ms as in brama_success_in. Errors as
-/// brama_permit_success, and BRAMA_ERR_INVALID_ARGUMENT for duration_ms: the permit is still to
-/// be reported then.
+/// Reports that the admitted call succeeded, and that it lasted duration_ms, which replaces what
+/// the library measured. report and duration_ms as in brama_success_in. Errors as
+/// brama_permit_success. If duration_ms is refused (BRAMA_ERR_INVALID_ARGUMENT), nothing was
+/// reported, and the permit can still be.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_success_in(
     permit: brama_permit_t,
@@ -145,8 +144,8 @@ pub unsafe extern "C" fn brama_permit_success_in_at(
     })
 }
 
-/// Reports that the admitted call failed, and that it has lasted duration_ms, in place of what
-/// was measured. report and duration_ms as in brama_failure_in, errors as in
+/// Reports that the admitted call failed, and that it lasted duration_ms, which replaces what the
+/// library measured. report and duration_ms as in brama_failure_in, errors as in
 /// brama_permit_success_in.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_failure_in(

@@ -1,9 +1,9 @@
-//! The shape that most entries have: an operation of a connection's, named or by handle, answered
-//! with a code.
+//! The shape of most entries: an operation on one connection, by name or by handle, that returns a
+//! code.
 //!
-//! An entry by name gives how the name is read, so one that takes lengths and one that takes
-//! strings differ in nothing else. Rejected: the name as it was read, which would go through memory
-//! on its way into the guard.
+//! An entry by name passes a function that reads the name. So an entry that takes lengths and one
+//! that takes strings differ in that function only. Rejected: passing the name itself, which would
+//! go through memory on its way into the guard.
 
 use super::args;
 use super::errors::brama_result_t;
@@ -14,7 +14,7 @@ use crate::manager::connection::Connection;
 use crate::values::error::Error;
 use crate::values::key::Key;
 
-/// An operation on the connection that a manager knows by this name.
+/// Runs an operation on a manager and the name that `key` reads, under the guard.
 ///
 /// # Safety
 ///
@@ -31,7 +31,7 @@ pub(super) unsafe fn by_name<'k>(
     })
 }
 
-/// An operation on the connection of a handle.
+/// Runs an operation on the connection of a handle, under the guard.
 ///
 /// # Safety
 ///

@@ -1,17 +1,17 @@
-//! What went wrong, as a number and in words.
+//! Errors, as a code and in words.
 
 use std::ffi::{CStr, c_char};
 
 use super::guard;
 
-/// What a function answers: BRAMA_OK, or one of the negative BRAMA_ERR_ values.
+/// What a function returns: BRAMA_OK, or one of the negative BRAMA_ERR_ values.
 pub type brama_result_t = i32;
 
 /// Done.
 pub const BRAMA_OK: brama_result_t = 0;
 /// An argument is NULL, not UTF-8, or out of its range. Nothing was done.
 pub const BRAMA_ERR_INVALID_ARGUMENT: brama_result_t = -1;
-/// No connection of this name is registered, or not any more.
+/// No connection of this name is registered (any more).
 pub const BRAMA_ERR_NOT_FOUND: brama_result_t = -2;
 /// A connection of this name is registered already, and was left as it is.
 pub const BRAMA_ERR_ALREADY_REGISTERED: brama_result_t = -3;
@@ -24,17 +24,17 @@ pub const BRAMA_ERR_STALE: brama_result_t = -5;
 pub const BRAMA_ERR_INVALID_CONFIG: brama_result_t = -6;
 /// The manager was shut down.
 pub const BRAMA_ERR_SHUT_DOWN: brama_result_t = -7;
-/// A defect of the library. It is contained: other calls still work.
+/// A defect of the library was met. It is contained: other calls still work.
 pub const BRAMA_ERR_PANIC: brama_result_t = -8;
 /// The operating system does not support, or refuses, what this function needs.
 pub const BRAMA_ERR_UNSUPPORTED: brama_result_t = -9;
-/// There is no memory for what the caller gave the size of, or the system has none. Where
-/// the process runs out of memory otherwise, it is aborted.
+/// There is no memory for something of a size that the caller chose, or for what the operating
+/// system has to make. If the process runs out of memory in any other place, it is aborted.
 pub const BRAMA_ERR_OUT_OF_MEMORY: brama_result_t = -10;
-/// A limit of the process or the system is reached: of open files, say.
+/// A limit of the process or the system is reached, such as that of open files.
 pub const BRAMA_ERR_LIMIT: brama_result_t = -11;
 
-/// What a result code means in general, in English: a short sentence without details, even for
+/// Returns what a result code means in general: a short English text without details, even for
 /// numbers that are no code. Never NULL, valid for ever.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_strerror(result: brama_result_t) -> *const c_char {
@@ -56,28 +56,27 @@ pub extern "C" fn brama_strerror(result: brama_result_t) -> *const c_char {
     text.as_ptr()
 }
 
-/// The code of this thread's last call that failed, for functions that return a pointer or a
-/// bool: one of the BRAMA_ERR_ values, or BRAMA_OK if none has failed. Calls that succeed leave
-/// it as it is. Each thread has its own.
+/// Returns the code of this thread's last call that failed: one of the BRAMA_ERR_ values, or
+/// BRAMA_OK if none has failed. Calls that succeed leave it as it is. It is of use after functions
+/// that return a pointer or a bool.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_last_error_code() -> brama_result_t {
     guard::last_code()
 }
 
-/// What went wrong in this thread's last call that failed, with the argument, its
-/// value and what is allowed, such as
+/// Returns what was wrong in this thread's last call that failed: the argument, its value and what
+/// is allowed, such as
 ///
 ///   invalid setting `jitter` = 1.5: must be 0.0 to 1.0
 ///
-/// Of a rejection it says the connection's name, up to 40 bytes of it, and the cause of the
-/// opening, what its rule had counted and its reason, as they are when this is asked:
+/// Of a rejection it says the connection's name, up to 40 bytes of it, the cause of the opening,
+/// what the rule had counted, and the reason. These are as of the call of this function:
 ///
 ///   rejected: the circuit of "db" is open (failure_rate, 12 of 20 calls failed: timeout),
 ///   retry after 5s
 ///
-/// Never NULL; "" if no call of this thread has failed. Calls that succeed leave it
-/// as it is. Valid until the next call of this thread that fails, or its end. Each
-/// thread has its own.
+/// Never NULL; "" if no call of this thread has failed. Calls that succeed leave it as it is. Valid
+/// until the next call of this thread that fails, or until the thread ends.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_last_error_message() -> *const c_char {
     guard::last_message()

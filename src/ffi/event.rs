@@ -1,4 +1,4 @@
-//! Events as C sees them.
+//! Events in the form that C gets.
 
 use std::ffi::c_char;
 use std::mem::size_of;
@@ -12,22 +12,22 @@ use super::text::{Texts, WaitRoom};
 use super::types::{self, *};
 use crate::values::event::Event;
 
-/// In brama_event_t.flags: the event stands for one or more of its type and connection
-/// that found no room. It tells the state that held when it was made, which may be
-/// later than the change it is named after; its reason and metadata may be missing.
+/// In brama_event_t.flags: the event stands for one or more events of its type and connection that
+/// found no room. It has the state that held when the event was made, which may be later than the
+/// change that its type names. Its reason and metadata may be missing.
 pub const BRAMA_EVENT_COALESCED: u32 = 1;
-/// In brama_event_t.flags: the reason or the metadata is not as the reporter gave it. It
-/// was cut or left out to keep the bounds that brama_report_t names, or made valid text.
+/// In brama_event_t.flags: the reason or the metadata is not as the reporter gave it. The library
+/// cut it or left it out to keep the bounds that brama_report_t names, or made it valid UTF-8.
 pub const BRAMA_EVENT_TRUNCATED: u32 = 2;
 
-/// In brama_event_t.flags: the mode is BRAMA_MODE_SHADOW, so the circuit rejects nothing. A
-/// BRAMA_EVENT_CALL_REJECTED tells of a call that passed then.
+/// In brama_event_t.flags: the mode is BRAMA_MODE_SHADOW, so the circuit rejects nothing. With this
+/// flag, a BRAMA_EVENT_CALL_REJECTED is about a call that passed.
 pub const BRAMA_EVENT_SHADOW: u32 = 4;
-/// In brama_event_t.flags: a hand did this while the circuit was disabled, and it takes effect
-/// when the circuit is enabled again. The reason says so, too.
+/// In brama_event_t.flags: the circuit was controlled by hand while it was disabled. The change
+/// takes effect when the circuit is enabled again. The reason says so, too.
 pub const BRAMA_EVENT_DEFERRED: u32 = 8;
 
-/// One thing that happened to one connection.
+/// An event: something that happened to one connection.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_event_t {
@@ -44,15 +44,14 @@ pub struct brama_event_t {
     /// BRAMA_EVENT_COALESCED, BRAMA_EVENT_TRUNCATED, BRAMA_EVENT_SHADOW and
     /// BRAMA_EVENT_DEFERRED, as far as they apply. Other bits may come: ignore them.
     pub flags: u32,
-    /// Why the circuit is open, if it is after the event. BRAMA_CAUSE_NONE also while it is open and
+    /// Why the circuit is open, if it is open after the event. BRAMA_CAUSE_NONE if it is not, or if
     /// the cause is not known yet.
     pub cause: brama_cause_t,
-    /// Orders the events of one connection: of two, the one with the larger number
-    /// tells the later state. Grows in the order of delivery. No order between
-    /// connections is promised.
+    /// Orders the events of one connection: of two events, the one with the larger number has the
+    /// later state. Grows in the order of delivery. No order between connections is promised.
     pub sequence: u64,
-    /// Numbers the registrations of a manager: a name that is registered again has a
-    /// larger number.
+    /// The number of the registration, in its manager. A name that is registered again has a larger
+    /// number.
     pub registration: u64,
     /// When it happened, in Unix ms, to a few ms.
     pub timestamp_ms: u64,
@@ -63,22 +62,22 @@ pub struct brama_event_t {
     pub connection: *const c_char,
     /// The connection's scope; NULL: none.
     pub scope: *const c_char,
-    /// Why, as the reporter said, or what a notice says; NULL: nothing.
+    /// The reason that the reporter gave, or the text of a notice; NULL: none.
     pub reason: *const c_char,
-    /// What came with the report; NULL if nothing did.
+    /// The metadata of the report; NULL: none.
     pub metadata: *const brama_pair_t,
     /// How many pairs metadata has.
     pub metadata_count: usize,
     /// The reports that counted for the rates when the circuit opened, as in brama_status_t.
-    /// BRAMA_NONE if the event tells of no opening, if no rate was set, of an opening by hand or by
-    /// a failed probe, and in an event with BRAMA_EVENT_COALESCED.
+    /// BRAMA_NONE if the event is not about an opening, after an opening by hand or by a failed
+    /// probe, if no rate was set, and in an event with BRAMA_EVENT_COALESCED.
     pub window_calls: u64,
     /// The failures among window_calls; BRAMA_NONE if window_calls is.
     pub window_failures: u64,
     /// The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is.
     pub window_slow: u64,
-    /// The mode that was in effect. While it is BRAMA_MODE_DISABLED, the states of events are
-    /// those to which the mode returns, and a question is answered with BRAMA_STATE_CLOSED.
+    /// The mode that was in effect. If it is BRAMA_MODE_DISABLED, the states of the event are those
+    /// that hold once the circuit is enabled again; meanwhile brama_state is BRAMA_STATE_CLOSED.
     pub mode: brama_mode_t,
     /// Zero.
     pub reserved: u32,
@@ -126,7 +125,7 @@ pub(super) fn room_for(events: &[Event]) -> WaitRoom {
     room
 }
 
-/// An event for C, whose strings are in `texts`, where room has been made.
+/// An event for C, with its strings in `texts`, in which the caller has reserved room.
 pub(super) fn translate(event: &Event, texts: &mut Texts) -> brama_event_t {
     let (metadata, metadata_count) = texts.map(event.metadata());
     brama_event_t {

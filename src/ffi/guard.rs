@@ -1,8 +1,7 @@
-//! The way in and out of every entry: no panic leaves it, and a failure becomes a
-//! code, remembered with its message for the thread.
+//! The guard of every entry: no panic leaves it, and a failure becomes a code, which is remembered
+//! with its message for the thread.
 //!
-//! The message is put into words when the caller asks for it: a rejected call is no
-//! reason to allocate.
+//! The message is made when the caller asks for it, so that a rejected call allocates nothing.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -31,7 +30,7 @@ pub(super) enum Failure {
     /// A rejection that [`rejected`] has remembered.
     Remembered,
     System(io::Error),
-    /// In the state that the thread is in.
+    /// The thread is ending, so its thread-local storage is gone.
     ThreadEnds,
     Panic(Box<str>),
 }
@@ -88,17 +87,18 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A thread's last failure: not yet in words, or in words.
+/// A thread's last failure.
 struct Last {
     code: brama_result_t,
+    /// The failure, until its message is made.
     failure: Option<Failure>,
     message: Option<CString>,
-    /// Of a rejection.
+    /// The cause of the opening, if the failure is a rejection.
     cause: Option<Cause>,
-    /// Of a rejection.
+    /// The reason of the opening, if the failure is a rejection.
     reason: Option<CString>,
-    /// Of the manager whose circuit has rejected a call last. It keeps the engine's address from
-    /// another use, so that [`rejected`] need only compare it.
+    /// The engine of the circuit that has rejected a call last. The reference keeps the engine's
+    /// address from being used again, so that [`rejected`] need only compare it.
     engine: Weak<Engine>,
 }
 
@@ -115,8 +115,9 @@ thread_local! {
     };
 }
 
-/// A rejection later than the failure in `LAST`, which takes its place: the one failure
-/// that is part of a hot path.
+/// Replaces the thread's pending rejection, and returns the previous one. A pending rejection is
+/// later than the failure in `LAST`. It has a place of its own, since it is the one failure of a
+/// hot path.
 fn replace_rejection(rejection: Option<Refused>) -> Option<Refused> {
     let word = rejection.map_or(0, Refused::to_word);
     words(|words| Refused::from_word(words.rejection.replace(word)))
@@ -151,16 +152,16 @@ pub(super) fn value<T>(otherwise: T, entry: impl FnOnce() -> Result<T, Failure>)
     }
 }
 
-/// What goes through here goes through memory, so it is small: a failure is remembered
-/// inside.
+/// Catches panics. Its result goes through memory, so it has to be small: `entry` remembers a
+/// failure itself.
 #[inline]
 fn contained<T>(entry: impl FnOnce() -> T) -> thread::Result<T> {
-    // Unwind safe: what an entry shares with the outside are the library's own
-    // structures, which are whole at every moment.
+    // Unwind safe: an entry shares with the outside only structures of the library, and a panic
+    // leaves each of them consistent.
     panic::catch_unwind(AssertUnwindSafe(entry))
 }
 
-/// Remembers a panic for the thread and answers its code.
+/// Remembers a panic for the thread and returns its code.
 #[cold]
 #[inline(never)]
 fn remember_panic(payload: Box<dyn Any + Send>) -> brama_result_t {
@@ -171,7 +172,7 @@ fn remember_panic(payload: Box<dyn Any + Send>) -> brama_result_t {
     remember(Failure::Panic(message.unwrap_or("panic").into()))
 }
 
-/// Remembers a failure for the thread and answers its code.
+/// Remembers a failure for the thread and returns its code.
 fn remember(failure: Failure) -> brama_result_t {
     match failure {
         Failure::Remembered => BRAMA_ERR_REJECTED,
@@ -179,8 +180,8 @@ fn remember(failure: Failure) -> brama_result_t {
     }
 }
 
-/// Remembers a rejection for the thread and answers its code. Who has rejected is remembered as the
-/// hash of a name in a manager: the rest is found out when the caller asks for the message.
+/// Remembers a rejection for the thread and returns its code. Of the connection only the engine and
+/// the hash of the name are remembered: the rest is looked up when the caller asks for the message.
 #[inline(always)]
 pub(super) fn rejected(refused: Refused, (engine, hash): (&Arc<Engine>, u64)) -> brama_result_t {
     let address = Arc::as_ptr(engine).cast();
@@ -205,7 +206,7 @@ fn remember_engine(engine: &Arc<Engine>) {
     });
 }
 
-/// What an entry answers with an error that may be a rejection by this connection.
+/// The failure for an error that may be a rejection by this connection; remembers it if it is one.
 pub(super) fn refused(error: Error, by: (&Arc<Engine>, u64)) -> Failure {
     match error {
         Error::Rejected(rejection) => {
@@ -221,7 +222,7 @@ pub(super) fn refused(error: Error, by: (&Arc<Engine>, u64)) -> Failure {
 fn remember_in_full(failure: Failure) -> brama_result_t {
     let code = failure.code();
     replace_rejection(None);
-    // A thread that is ending has no memory any more.
+    // Fails in a thread that is ending: its thread-local storage is gone.
     let _ = LAST.try_with(|last| {
         let mut last = last.borrow_mut();
         last.take(code, failure);
@@ -245,13 +246,14 @@ impl Last {
     }
 }
 
-/// Finds out what is to be said of a rejection, if that is the last failure.
+/// Looks up the details of a rejection, if that is the last failure; otherwise does nothing.
 fn explain() {
     let Some(refused) = replace_rejection(None) else {
         return;
     };
     let hash = words(|words| words.rejecter.get());
-    // Dropped outside: the last reference to an engine runs the host's code.
+    // Dropped outside of `try_with`: the drop of the last reference to an engine runs the host's
+    // code.
     let Ok(engine) = LAST.try_with(|last| last.borrow().engine.upgrade()) else {
         return;
     };
@@ -266,13 +268,13 @@ fn explain() {
     });
 }
 
-/// Why the circuit opened whose rejection is the thread's last failure.
+/// The cause of the opening, if the thread's last failure is a rejection.
 pub(super) fn last_cause() -> Option<Cause> {
     explain();
     LAST.try_with(|last| last.borrow().cause).ok().flatten()
 }
 
-/// The reason of that opening, or NULL.
+/// The reason of the opening, if the thread's last failure is a rejection; otherwise NULL.
 pub(super) fn last_reason() -> *const c_char {
     explain();
     LAST.try_with(|last| {
@@ -284,7 +286,7 @@ pub(super) fn last_reason() -> *const c_char {
     .unwrap_or(ptr::null())
 }
 
-/// The thread's last failure in words.
+/// The message of the thread's last failure.
 pub(super) fn last_message() -> *const c_char {
     explain();
     LAST.try_with(|last| {
@@ -313,7 +315,7 @@ mod tests {
     use std::time::Duration;
 
     fn message() -> String {
-        // SAFETY: this thread's, until its next failure.
+        // SAFETY: `last_message` returns a string that is valid until this thread's next failure.
         let message = unsafe { CStr::from_ptr(last_message()) };
         message.to_str().expect("UTF-8").to_owned()
     }

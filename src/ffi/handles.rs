@@ -12,58 +12,51 @@ use crate::manager::engine::Engine;
 use crate::manager::subscription::{EventQueue, Subscription};
 use crate::sys::manual_clock::ManualClock;
 
-/// A manager: registers connections, decides which calls may pass, keeps the books.
-/// Wherever one is asked for, NULL is the process-wide default manager. May be used
-/// by any number of threads at once. Made by brama_new, freed by brama_free.
+/// A manager: registers connections, decides which calls may pass, and keeps their totals. NULL is
+/// the process-wide default manager.
 pub struct brama_t {
     pub(super) brama: Brama,
 }
 
-/// A handle of a connection: resolved once, no look-up after. What one keeps for a
-/// hot path. May be used by any number of threads at once, after the connection was
-/// unregistered or cleaned up (BRAMA_ERR_NOT_FOUND) and after its manager was shut
-/// down or freed (BRAMA_ERR_SHUT_DOWN). Counted: what brama_register,
-/// brama_get_or_register, brama_connection_get and brama_connection_retain give is
-/// given back by one brama_connection_release each.
+/// A handle of a connection: the name was looked up once, and calls by handle need no look-up. Keep
+/// one for a hot path. It may still be used after the connection was unregistered or cleaned up
+/// (calls then return BRAMA_ERR_NOT_FOUND) and after its manager was shut down or freed
+/// (BRAMA_ERR_SHUT_DOWN). Each reference, from brama_register, brama_get_or_register,
+/// brama_connection_get or brama_connection_retain, needs one brama_connection_release.
 pub struct brama_connection_t {
     pub(super) connection: Connection,
     pub(super) identifier: CString,
     pub(super) scope: Option<CString>,
-    /// Of the name. Also in the record, on a line that other threads write: a rejection remembers
-    /// it.
+    /// The hash of the name, which a rejection remembers. The record has it, too, but on a cache
+    /// line that other threads write.
     hash: u64,
 }
 
-/// A subscription with a callback, ended and freed by brama_unsubscribe. May be made
-/// and ended on any thread.
+/// A subscription with a callback.
 pub struct brama_subscription_t {
     pub(super) subscription: Subscription,
 }
 
-/// A subscription whose events wait until they are drained. Made by brama_queue_new,
-/// freed by brama_queue_free. May be used by several threads at once, but one thread
-/// at a time drains it and reads what it drained.
+/// A subscription whose events wait until they are drained. Only one thread at a time may drain it
+/// and read what it has drained.
 pub struct brama_queue_t {
     pub(super) queue: EventQueue,
-    /// What the last drain lent out.
+    /// The strings of the events of the last drain.
     pub(super) drained: Shelf,
 }
 
-/// A clock that moves only when advanced, for tests without sleeping. Made by
-/// brama_clock_new, freed by brama_clock_free. May be used by any number of threads
-/// at once.
+/// A clock that moves only when brama_clock_advance moves it, for tests without sleeping.
 pub struct brama_clock_t {
     pub(super) clock: ManualClock,
 }
 
-/// The status of every connection at one time, taken out one after the other. Made by
-/// brama_snapshot_new, freed by brama_snapshot_free. Used by one thread at a time.
+/// The status of every connection, taken out one after the other. Used by one thread at a time.
 pub struct brama_snapshot_t {
     pub(super) rest: std::vec::IntoIter<Status>,
     pub(super) texts: Texts,
 }
 
-// A pointer to the default manager is handed out as one to this.
+// `brama_default` returns a pointer to a `Brama` as a pointer to a `brama_t`.
 const _: () = {
     assert!(offset_of!(brama_t, brama) == 0);
     assert!(size_of::<brama_t>() == size_of::<Brama>());
@@ -80,7 +73,7 @@ impl brama_connection_t {
         }
     }
 
-    /// The hash of its name, and its engine: what leads to it again.
+    /// The engine and the hash of the name, by which the connection is found again.
     #[inline(always)]
     pub(super) fn trace(&self) -> (&Arc<Engine>, u64) {
         (self.connection.engine(), self.hash)

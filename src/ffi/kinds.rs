@@ -1,9 +1,9 @@
-//! What a setting of each kind is in C: what its field holds when nothing is given, what a
-//! caller means by its value, and how the setting in effect is shown.
+//! Settings of each kind in C: what a field holds when nothing is given, how a caller's value is
+//! read, and how the setting in effect is shown.
 //!
-//! There is a module for each kind of `values::settings::table`, with the kind's name: so a
-//! macro over the table finds what the kind of a setting needs, and the compiler finds a field
-//! that is missing in a struct or is of another type than its kind asks for.
+//! Each kind of `values::settings::table` has a module of the same name. So a macro over the table
+//! finds the functions for a setting by its kind, and the compiler finds a field that a struct
+//! lacks or that has another type than its kind.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::values::error::Error;
 use crate::values::mode::InitialState;
 use crate::values::settings::Given;
 
-/// What a caller means by a field: a constant that all settings know, or what `meant` makes of
-/// its value. Anything else is refused, since only what is `allowed` means something.
+/// Reads a field: a constant that all settings have, or what `meant` makes of its value. Returns an
+/// error that names what is `allowed` if `meant` returns `None`.
 pub(super) fn given<T: Field, U>(
     field: &'static str,
     value: T,
@@ -31,7 +31,7 @@ pub(super) fn given<T: Field, U>(
     }
 }
 
-/// Of what is allowed only numbers.
+/// The number in a field; `None` for a constant.
 fn number<T>(found: Found<T>) -> Option<T> {
     match found {
         Found::Number(number) => Some(number),
@@ -127,7 +127,7 @@ pub(super) mod bounded_time {
     }
 }
 
-/// More reports than `u32` holds are no setting.
+/// A number of reports; `None` for a constant, and for more than `u32` holds.
 fn reports(found: Found<u64>) -> Option<u32> {
     number(found).and_then(|number| u32::try_from(number).ok())
 }
@@ -297,9 +297,9 @@ pub(super) mod flag {
     }
 }
 
-// What only registrations have.
+// Settings that only registrations have.
 
-/// The state in which a circuit begins: 0, or for how many ms it is open.
+/// The state in which a circuit begins: 0, or the number of ms for which it is open.
 pub(super) fn initial_state(
     field: &'static str,
     value: i64,
@@ -316,9 +316,9 @@ pub(super) fn initial_state(
     }
 }
 
-// What only managers have.
+// Settings that only managers have.
 
-/// A time that may never come.
+/// A length of time, or BRAMA_NEVER.
 pub(super) fn endless_time(field: &'static str, value: u64) -> Result<Given<Option<u64>>, Error> {
     let allowed = "must be a number of ms or BRAMA_NEVER";
     given(field, value, allowed, |found| match found {
@@ -327,12 +327,12 @@ pub(super) fn endless_time(field: &'static str, value: u64) -> Result<Given<Opti
     })
 }
 
-/// A [`flag`] in a field that cannot be taken back: there is no level below it.
+/// A [`flag`] that cannot be taken back, since there is no level below it.
 pub(super) fn lasting_flag(field: &'static str, value: i32) -> Result<Option<bool>, Error> {
     lasting(field, value, FLAG, flagged)
 }
 
-/// As many as a manager's ring can hold, which it checks.
+/// The capacity of a manager's ring. The ring checks its limits.
 pub(super) fn capacity(field: &'static str, value: u64) -> Result<Option<usize>, Error> {
     lasting(field, value, "must be 1 to 16777216", |found| {
         number(found).map(|capacity| usize::try_from(capacity).unwrap_or(usize::MAX))

@@ -11,10 +11,9 @@ use super::handles::brama_t;
 use super::words_of_c::in_c;
 use crate::manager;
 
-/// Makes a manager. NULL for the defaults. The caller frees it with brama_free. NULL on error:
-/// brama_last_error_message names the field, or says that there is no memory for
-/// event_capacity. That the system starts no background thread is no error here:
-/// brama_event_counts says so.
+/// Makes a manager. A NULL config stands for the defaults. Errors: a setting that is out of its
+/// range, or no memory for event_capacity. If the system refuses to start a background thread, that
+/// is no error here: brama_event_counts says whether one is running.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_new(config: *const brama_config_t) -> *mut brama_t {
@@ -27,8 +26,8 @@ pub unsafe extern "C" fn brama_new(config: *const brama_config_t) -> *mut brama_
     })
 }
 
-/// The process-wide manager, made with the default settings on first use. It is what NULL
-/// stands for. Never freed: brama_free leaves it as it is. Never NULL.
+/// Returns the process-wide default manager, for which NULL stands. Its first use makes it, with
+/// the default settings. Never NULL. brama_free does not free it.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_default() -> *mut brama_t {
     guard::value(ptr::null_mut(), || {
@@ -36,19 +35,19 @@ pub extern "C" fn brama_default() -> *mut brama_t {
     })
 }
 
-/// Shuts a manager down, see brama_shutdown, and frees it. Handles, subscriptions and
-/// queues stay valid until they are released; permits by name do not. NULL is fine:
-/// nothing happens, as for the default manager. No other thread may be using the
-/// pointer. It waits as long as the callbacks take: call brama_shutdown_within first where
-/// that may be too long. May be called from a callback: callbacks for events already
-/// queued still run afterwards, and must not use the pointer.
+/// Shuts a manager down (brama_shutdown) and frees it; does nothing for the default manager.
+/// Handles, subscriptions and queues stay valid until they are given back; permits by name do not.
+/// It waits as long as the callbacks take: call brama_shutdown_within first where that may be too
+/// long. May be called from a callback: callbacks for events already queued still run afterwards,
+/// and must not use the pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_free(manager: *mut brama_t) {
     guard::value((), || {
         let is_default = manager::default_if_made()
             .is_some_and(|default| ptr::eq(default, manager.cast_const().cast()));
         if !manager.is_null() && !is_default {
-            // SAFETY: from `brama_new`. The callbacks that this runs may still use it.
+            // SAFETY: from `brama_new`, and not freed yet: the rule for pointers in `args`. So the
+            // callbacks that the shutdown runs may still use it.
             unsafe { args::kept_manager(manager) }.shutdown();
             // SAFETY: from `brama_new`, which made it with a box; the header asks for one
             // `brama_free`, the last use.
@@ -59,14 +58,14 @@ pub unsafe extern "C" fn brama_free(manager: *mut brama_t) {
 }
 
 /// Shuts a manager down: all connections are removed, any later operation on them returns
-/// BRAMA_ERR_SHUT_DOWN, the events that wait are delivered, all subscriptions end, and its
-/// thread is joined. Further calls do nothing. NULL: the default manager, for the rest of the
-/// process.
+/// BRAMA_ERR_SHUT_DOWN, the events that wait are delivered, all subscriptions end, and the
+/// background thread is joined. Further calls do nothing. The default manager stays shut down for
+/// the rest of the process.
 ///
-/// It waits as long as the callbacks take; brama_shutdown_within does not. Called from a
-/// callback, predicate or brama_destroy_fn, of this manager or any other, it waits for
-/// nothing and returns at once; the rest is done by the background thread, or by the
-/// thread that runs the callback, when that has returned.
+/// It waits as long as the callbacks take; brama_shutdown_within has a limit. Called from a
+/// callback, predicate or brama_destroy_fn, of this manager or any other, it waits for nothing and
+/// returns at once. The background thread, or the thread that runs the callback, does the rest
+/// after the callback has returned.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_shutdown(manager: *mut brama_t) -> brama_result_t {
     guard::result(|| {
@@ -76,21 +75,18 @@ pub unsafe extern "C" fn brama_shutdown(manager: *mut brama_t) -> brama_result_t
     })
 }
 
-/// Shuts a manager down as brama_shutdown does, within timeout_ms (BRAMA_NEVER: however
-/// long that takes). If left is not NULL, *left becomes the number of events that were
-/// not delivered: 0 if all were.
+/// Shuts a manager down as brama_shutdown does, within timeout_ms (BRAMA_NEVER: without a limit).
+/// If left is not NULL, *left becomes the number of events that were not delivered: 0 if all were.
 ///
-/// When the time is over, what waits is not delivered any more, and a callback under way
-/// is left alone: it may still be running when this returns, and its destroy function is
-/// called by its thread afterwards. Later calls of brama_shutdown, brama_free and
-/// brama_unsubscribe do not wait for it. An event is left if it was not offered to every
-/// subscriber, or its last callback has not returned; events in batches that were not
-/// handed over count once for each batch.
+/// When the time is over, events that wait are not delivered any more. A callback under way may
+/// still be running when this function returns; the thread that runs it then calls its destroy
+/// function. Later calls of brama_shutdown, brama_free and brama_unsubscribe do not wait for it. An
+/// event is left if it was not offered to every subscriber, or if its last callback has not
+/// returned. An event in batches that were not delivered counts once for each batch.
 ///
-/// Without a background thread the callbacks run on the calling thread, and the time is looked
-/// at between two of them. Called from a callback it returns at once, as brama_shutdown does,
-/// and *left is how many happenings wait. NULL: the default manager, for the rest of the
-/// process.
+/// Without a background thread the callbacks run on the calling thread, which checks the time
+/// between two of them. Called from a callback it returns at once, as brama_shutdown does, and
+/// *left is the number of happenings that wait.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_shutdown_within(
     manager: *mut brama_t,
@@ -108,8 +104,8 @@ pub unsafe extern "C" fn brama_shutdown_within(
 }
 
 /// Does what is due: expiries, cleanup, delivery of events. Needed without a background thread,
-/// harmless with one. Runs callbacks on the calling thread. Inside a callback it does nothing.
-/// NULL: the default manager. Never fails.
+/// harmless with one. Runs callbacks on the calling thread. Called from a callback of the same
+/// manager it does nothing. Never fails.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_poll(manager: *mut brama_t) -> brama_result_t {
     guard::result(|| {

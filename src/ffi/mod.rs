@@ -1,25 +1,22 @@
 //! The C ABI: `include/brama.h`, function by function.
 //!
-//! Nothing is decided here. A function checks and translates its arguments, calls
-//! the same operation that a Rust user has, and translates the answer. The header
-//! is generated from these files and
-//! is meant to be read as the manual; so the comments of what is exported speak to
-//! C programmers.
+//! Nothing is decided here. A function checks and translates its arguments, calls the same
+//! operation that a Rust user has, and translates the answer. The header is generated from these
+//! files and is the manual for C programmers. So the doc comments of exported items address them.
 //!
 //! # Rules
 //!
-//! - Every entry is guarded ([`guard`]): no panic leaves it, and what went wrong is
-//!   remembered for `brama_last_error_message`. The calls of a healthy circuit on a
-//!   handle have nothing to remember and touch nothing of the thread's. What cannot
-//!   panic, and would be slower than what it guards, goes without.
+//! - Every entry is guarded ([`guard`]): no panic leaves it, and its failure is remembered for
+//!   `brama_last_error_message`. An entry goes without a guard if it cannot panic and the guard
+//!   would take longer than its work. Calls by handle on a healthy circuit remember nothing, and
+//!   touch no thread-local storage of this floor.
 //! - No Rust enum crosses the boundary, in either direction: a number that is none
 //!   of its values would be undefined behaviour. Types are numbers, values constants. For the
-//!   same reason no bool comes in: `auto_register` is a number, and what a callback answers a byte
+//!   same reason no bool comes in: `auto_register` is a number, and a callback answers with a byte
 //!   (`callback::HostBool`).
 //! - Structs begin with their size and are only extended at their end
-//!   ([`args`] reads them). A field that is added later must mean "not given" when it
-//!   is zero, since that is what an older library demands of a tail that it does not
-//!   know.
+//!   ([`args`] reads them). A field that is added later must mean "not given" when it is zero: an
+//!   older library refuses a struct whose unknown tail is not zero.
 //! - An `_init` function writes the struct as it was in the first version, and never more:
 //!   an old program has no room for more. The header's initialiser macro, BRAMA_X_INIT, sets
 //!   the struct as that header knows it, with zero in fields that were added later. The
@@ -32,7 +29,7 @@
 //! section for each file.
 #![allow(non_camel_case_types, reason = "the names are C's")]
 
-// What all functions share: the way in, the way out, and what goes through.
+// What all functions share: arguments, answers, and types.
 mod args;
 mod callback;
 mod entry;

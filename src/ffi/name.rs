@@ -1,7 +1,7 @@
-//! A connection's name as C gives it, for entries with a short way.
+//! A connection's name as C gives it, for entries that have a short way.
 //!
-//! The short way takes the name in registers, and knows no errors. The long way reads the name once
-//! more, and says what is wrong with it.
+//! The short way has the name in registers, and no errors. If the name is invalid, the long way
+//! reads it again and says what is wrong with it.
 
 use std::ffi::c_char;
 use std::str;
@@ -37,7 +37,7 @@ impl Name {
         }
     }
 
-    /// The name, or what is wrong with it.
+    /// The name, or an error that says what is wrong with it.
     ///
     /// # Safety
     ///
@@ -49,8 +49,8 @@ impl Name {
         unsafe { key_of_lengths(identifier, length, scope, scope_length) }
     }
 
-    /// The name, for the short way of a call: in registers, since there is no error beside it.
-    /// `None` if [`Name::key`] has to be asked what is wrong.
+    /// The name, for the short way of a call: without an error it fits into registers. `None` if it
+    /// is invalid: [`Name::key`] then says why.
     ///
     /// # Safety
     ///
@@ -73,7 +73,7 @@ impl Name {
     }
 }
 
-/// A text of this length, or [`TERMINATED`]. `None` if it is none.
+/// A text of this length, or [`TERMINATED`]. `None` if it is no UTF-8, or longer than memory.
 ///
 /// # Safety
 ///

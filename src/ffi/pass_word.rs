@@ -1,16 +1,16 @@
-//! Calls that are let pass without a call of this library's.
+//! The pass word: admission without a call of this library.
 //!
-//! A host where calling a C function is expensive, an interpreter say, spends most of a guarded
-//! call on `brama_connection_acquire` and its two results. Here it reads one number in
-//! memory instead. The number holds the generation, so that a permit can be made of it: the
-//! same for all calls that read the same number. What is left is one call with one pointer,
-//! and the report is as exact as with a permit that was acquired.
+//! A host where calling a C function is expensive, such as an interpreter, spends most of a guarded
+//! call on `brama_connection_acquire` and its two results. With the pass word it reads one number
+//! in memory instead. The number holds the generation, so a permit can be made of it. All calls
+//! that read the same number share that permit. What is left is one function call with one pointer,
+//! for the report, which is as exact as with a permit that was acquired.
 //!
-//! The number is the upper half of the state word, which is below 2^29 if the circuit
-//! lets calls pass: interpreters have fast paths for such numbers. And it does not change
-//! with the count of failures. Rejected: the whole word, which is more expensive and does; a number
-//! kept beside the word, which would be a second truth; handing the number over with the
-//! report, which is one argument more.
+//! The number is the upper half of the state word. It is below 2^29 if the circuit lets calls pass,
+//! and interpreters have fast paths for such numbers. The count of failures does not change it.
+//! Rejected: the whole word, which is more expensive and changes with that count; a copy of the
+//! number beside the word, which could contradict it; passing the number with the report, which
+//! takes one argument more.
 
 use super::args::{self, handle, place};
 use super::errors::brama_result_t;
@@ -22,7 +22,8 @@ use crate::manager::connection::token_of_pass;
 use crate::values::error::Error;
 use crate::values::state::Word;
 
-/// A number read by way of brama_connection_pass_word that is smaller lets calls pass.
+/// A call may pass if the number that it read from the pass word (brama_connection_pass_word) is
+/// smaller than this.
 pub const BRAMA_PASS_LIMIT: u32 = 0x20000000;
 
 const _: () = assert!(Word::NOT_FREE >> 32 == (u32::MAX - BRAMA_PASS_LIMIT + 1) as u64);
@@ -35,16 +36,16 @@ const _: () = assert!(Word::NOT_FREE >> 32 == (u32::MAX - BRAMA_PASS_LIMIT + 1) 
 ///     call, then report on the permit that brama_connection_pass_permit makes of
 ///     the number
 ///   else
-///     brama_connection_acquire: it admits, or tells why not
+///     brama_connection_acquire: it admits the call, or says why not
 ///
-/// What was read is as good as a permit: it is worth nothing once the state it was
-/// read in is gone. It need not be reported. It counts as activity of the connection
-/// when it is reported, not when it is read.
+/// The number stands for a permit: a report on it is stale once the state in which it was read is
+/// gone. It need not be reported. The report counts as activity of the connection; reading the
+/// number does not.
 ///
-/// A number below the limit also says that the circuit is closed; one that is not says that
-/// brama_connection_available has to be asked. All else about the number may change its
-/// meaning. Never write to it. Valid as long as the handle is held, also after the connection
-/// was unregistered (then it lets nothing pass). NULL for NULL.
+/// If the number is below the limit, the circuit is closed. If it is not, ask
+/// brama_connection_available. Nothing else about the number has a fixed meaning. Never write to
+/// it. The pointer is valid as long as the handle is held. After the connection was unregistered,
+/// the number lets no call pass.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_pass_word(
     connection: *const brama_connection_t,
@@ -58,11 +59,11 @@ pub unsafe extern "C" fn brama_connection_pass_word(
 }
 
 /// Makes a permit of a number that lets calls pass, into *permit: the one that
-/// brama_connection_acquire would have given when the number was read. It serves every
-/// call that was let pass by that number, and is reported once for each of them: keep it
-/// and compare numbers, and a guarded call is one read and brama_permit_success_at.
+/// brama_connection_acquire would have given when the number was read. It serves every call that
+/// passed by that number, and is reported once for each of them. So keep the permit as long as the
+/// number stays the same: a guarded call is then one read and brama_permit_success_at.
 ///
-/// Errors: BRAMA_ERR_INVALID_ARGUMENT, even if the number lets nothing pass; *permit is then
+/// Errors: BRAMA_ERR_INVALID_ARGUMENT, also for a number that lets no call pass; *permit is then
 /// zero.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_pass_permit(

@@ -1,7 +1,6 @@
 //! Permits: plain structs.
 //!
-//! What their words are: [`super::permit_words`]. What is reported on a permit:
-//! [`super::permit_report`].
+//! [`super::permit_words`] has the meaning of their words, [`super::permit_report`] the reports.
 
 use std::ffi::c_char;
 
@@ -14,11 +13,10 @@ use super::permit_words::{Granted, OWNER, grant, grant_by_name, token_in, word};
 use super::types::{BRAMA_NEVER, BRAMA_NONE};
 use crate::values::error::Error;
 
-/// An admission, to be reported once, on any thread. A plain value: it may be copied
-/// and needs no free, and one that is never reported is forgotten (a probe's place is
-/// free again after probe_timeout_ms). A permit from a handle is reported while the
-/// handle is held, one by name while its manager is not freed. A permit of zeroes
-/// (BRAMA_PERMIT_INIT) is refused.
+/// An admission, to be reported once, on any thread. It is a plain value that may be copied and
+/// needs no free. A permit that is never reported costs nothing; if it is a probe, its place is
+/// free again after probe_timeout_ms. Report a permit from a handle while the handle is held, and
+/// one by name before its manager is freed. A permit of zeroes (BRAMA_PERMIT_INIT) is refused.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_permit_t {
@@ -26,15 +24,19 @@ pub struct brama_permit_t {
     pub opaque: [u64; 6],
 }
 
-/// Asks for admission, and gives a permit into *permit: if the circuit is closed, or half-open
-/// with a probe's place free. A ramp (ramp_ms) admits a share of the calls, drawn by lot.
+/// Asks for admission. If the circuit is closed, or half-open with a probe's place free, *permit
+/// becomes a permit. A ramp (ramp_ms) admits a share of the calls, drawn by lot.
 ///
-/// BRAMA_ERR_REJECTED: do not call; the rejection is counted, and *permit is zero. If
-/// retry_after_ms is not NULL, it gets a time. Of an open circuit it is a promise: who waits so
-/// long is admitted unless other callers take the probes. Of a half-open one, whose probes are all
-/// out or which is in a ramp, it is a hint, 1 to 1000. It is BRAMA_NEVER if the circuit is held
-/// open until it is closed by hand. It gets 0 if the call is admitted, and BRAMA_NONE with any
-/// other error.
+/// BRAMA_ERR_REJECTED: do not call. The rejection is counted, and *permit is zero.
+///
+/// If retry_after_ms is not NULL, *retry_after_ms says in how many ms to ask again:
+///
+///   open             a promise: after that time the call is admitted, unless other callers have
+///                    taken the probes
+///   half-open        a hint, 1 to 1000: all probes are out, or a ramp did not draw the call
+///   held open        BRAMA_NEVER: until it is closed by hand
+///   admitted         0
+///   another error    BRAMA_NONE
 ///
 /// Other errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[must_use]
@@ -74,6 +76,8 @@ pub unsafe extern "C" fn brama_acquire_n(
     }
 }
 
+/// The short way of brama_acquire, for a healthy circuit; otherwise [`acquire_by_name_guarded`].
+///
 /// # Safety
 ///
 /// `manager` is NULL or a manager; the names are NULL or texts of their lengths; `permit` and
@@ -91,15 +95,16 @@ unsafe fn acquire(
         && let Some(key) = key
         && let Some((trace, mark)) = brama.try_admit(key)
     {
-        // SAFETY: a place for a permit, and one for a number or NULL. Nothing in it panics, so it
-        // needs no guard.
+        // SAFETY: `permit` is not NULL, so a place; `retry_after_ms` is NULL or one: this
+        // function's # Safety. Nothing in it panics, so it needs no guard.
         unsafe {
             grant_by_name(permit, brama, trace, mark);
             put(retry_after_ms, 0);
         }
         return BRAMA_OK;
     }
-    // SAFETY: as of this function: its # Safety asks for the same.
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or texts; the places are NULL or
+    // places: this function's # Safety.
     unsafe { acquire_by_name_guarded(manager, name, permit, retry_after_ms) }
 }
 
@@ -146,13 +151,13 @@ pub unsafe extern "C" fn brama_connection_acquire(
     permit: *mut brama_permit_t,
     retry_after_ms: *mut u64,
 ) -> brama_result_t {
-    // SAFETY: NULL, or a handle that is held.
+    // SAFETY: NULL, or a handle that is held: the rule for pointers in `args`.
     if let Some(handle) = unsafe { connection.as_ref() }
         && !permit.is_null()
         && let Some(mark) = handle.connection.pass_mark()
     {
-        // SAFETY: a place for a permit, and one for a number or NULL. Nothing in it
-        // panics, so it needs no guard.
+        // SAFETY: `permit` is not NULL, so a place; `retry_after_ms` is NULL or one: the rule for
+        // pointers in `args`. Nothing in it panics, so it needs no guard.
         unsafe {
             grant(permit, connection, mark);
             put(retry_after_ms, 0);
@@ -164,6 +169,9 @@ pub unsafe extern "C" fn brama_connection_acquire(
     unsafe { acquire_unless_closed(connection, permit, retry_after_ms) }
 }
 
+/// Rejects a call at once if the circuit is open and no subscriber wants the event; otherwise
+/// [`acquire_guarded`].
+///
 /// # Safety
 ///
 /// `connection` is NULL or a handle that is held; `permit` and `retry_after_ms` are NULL or
@@ -221,6 +229,8 @@ unsafe fn acquire_guarded(
     })
 }
 
+/// Writes a permit of zeroes if the call is not admitted, and the wait.
+///
 /// # Safety
 ///
 /// `permit` and `retry_after_ms` are NULL or places.
@@ -248,9 +258,9 @@ unsafe fn answer(
     admitted
 }
 
-/// Whether the call is a probe: the circuit is half-open, and the call tests the dependency. A
-/// client may shorten its time-out then. False for a call that a ramp admitted, which is not a
-/// test, and for a permit of zeroes.
+/// Returns whether the call is a probe: the circuit is half-open, and the call tests the
+/// dependency. A client may shorten its time-out then. False for a call that a ramp admitted, which
+/// is no test, and for a permit of zeroes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_is_probe(permit: brama_permit_t) -> bool {
     // SAFETY: this function's own copy of a permit, whose handle or manager is still there: the
@@ -258,7 +268,7 @@ pub unsafe extern "C" fn brama_permit_is_probe(permit: brama_permit_t) -> bool {
     unsafe { brama_permit_is_probe_at(&raw const permit) }
 }
 
-/// brama_permit_is_probe with the permit by pointer. False for NULL.
+/// brama_permit_is_probe with the permit by pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_is_probe_at(permit: *const brama_permit_t) -> bool {
     if permit.is_null() {
@@ -269,9 +279,9 @@ pub unsafe extern "C" fn brama_permit_is_probe_at(permit: *const brama_permit_t)
     owner != 0 && token.is_probe()
 }
 
-/// Whether a half-open circuit gave the permit: a probe's, or that of a call in a ramp. Only on
-/// such a call another one may ride (brama_permit_covers), so a host that remembers which calls
-/// are under way need remember no others. False for a permit of zeroes.
+/// Returns whether a half-open circuit gave the permit: to a probe, or to a call in a ramp. Another
+/// call may ride only on such a call (brama_permit_covers). So a host that remembers the calls
+/// under way need remember no others. False for a permit of zeroes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_is_half_open(permit: brama_permit_t) -> bool {
     // SAFETY: this function's own copy of a permit, whose handle or manager is still there: the
@@ -279,7 +289,7 @@ pub unsafe extern "C" fn brama_permit_is_half_open(permit: brama_permit_t) -> bo
     unsafe { brama_permit_is_half_open_at(&raw const permit) }
 }
 
-/// brama_permit_is_half_open with the permit by pointer. False for NULL.
+/// brama_permit_is_half_open with the permit by pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_is_half_open_at(permit: *const brama_permit_t) -> bool {
     if permit.is_null() {
@@ -290,20 +300,19 @@ pub unsafe extern "C" fn brama_permit_is_half_open_at(permit: *const brama_permi
     owner != 0 && token.is_of_half_open()
 }
 
-/// Whether a guarded call of a connection may ride on the call that this permit was given
-/// to. Ask it for a call that is made inside the other one, and not of a permit that was reported.
-/// True while the circuit is half-open and the permit is that of a probe of the same circuit, in
-/// the same half-open state, or in a ramp that of a call of the same ramp.
+/// Returns whether a guarded call of this connection may ride on the call that has this permit. Ask
+/// for a call that is made inside the other one, before the permit is reported. True if the circuit
+/// is half-open and gave the permit in the same half-open state: to a probe, or to a call in the
+/// same ramp.
 ///
-/// A call that rides needs no permit and reports nothing: the outer call reports for both.
-/// Without that a probe whose work makes a call of its own circuit would be rejected by it,
-/// and the circuit would never close. In a ramp a call that was admitted could fail because a
-/// call inside of it is not. One call at a time rides on a permit, and a call that
-/// rides can be ridden on. If the outer call has nothing to report itself and the inner one
-/// failed, it reports a failure. brama.hpp does all this.
+/// A call that rides needs no permit and reports nothing: the outer call reports for both. Without
+/// that, a call that a probe makes of its own circuit would be rejected, and the circuit would
+/// never close. In a ramp, a call that was admitted could fail because a call inside of it was not.
+/// One call at a time may ride on a permit, and another one may ride on the call that rides. If the
+/// outer call is ignored and the inner one failed, the outer call reports a failure. brama.hpp does
+/// all this.
 ///
-/// False for a NULL connection and for a permit of zeroes (then brama_last_error_message
-/// tells).
+/// A permit of zeroes is an error: false.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_covers(
     permit: brama_permit_t,
@@ -314,7 +323,7 @@ pub unsafe extern "C" fn brama_permit_covers(
     unsafe { brama_permit_covers_at(&raw const permit, connection) }
 }
 
-/// brama_permit_covers with the permit by pointer. False for NULL.
+/// brama_permit_covers with the permit by pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_covers_at(
     permit: *const brama_permit_t,

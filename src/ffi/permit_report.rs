@@ -1,8 +1,8 @@
 //! Reports on permits.
 //!
-//! Each comes with the permit by value, for programs, and by pointer, for hosts that cannot
-//! pass a struct or for which that is expensive. The two are the same function: a permit that
-//! is passed by value lies in the caller's memory, and what is handed on is where.
+//! Each report has two entries: with the permit by value, for programs, and by pointer, for hosts
+//! that cannot pass a struct or for which that is expensive. Both run the same function: a permit
+//! that is passed by value lies in memory, and the entry passes its address on.
 
 use std::ffi::c_char;
 use std::time::Duration;
@@ -19,12 +19,13 @@ use crate::values::event::Report;
 
 /// Reports that the admitted call succeeded.
 ///
-/// BRAMA_ERR_STALE: the state that the permit was given in is gone, or it is a probe's that has
-/// reported before; the report is counted in the totals and changes nothing else. A probe that
-/// reports after its time, in the same half-open state, counts. A probe's second report is
-/// recognised as long as no more than 4 other probes had its place since; after that it counts
-/// as one that comes after its time. A permit of a closed circuit that reports twice counts
-/// twice. BRAMA_ERR_NOT_FOUND: the connection is not registered any more. Also
+/// BRAMA_ERR_STALE: the state in which the permit was given is gone, or this is the second report
+/// of a probe. The report is counted in the totals and changes nothing else. A probe that reports
+/// after its probe_timeout_ms, in the same half-open state, counts. The second report of a probe is
+/// recognised until more than 4 other probes have had its place; after that it counts like a late
+/// one. A permit of a closed circuit that is reported twice counts twice.
+///
+/// BRAMA_ERR_NOT_FOUND: the connection is not registered any more. Other errors:
 /// BRAMA_ERR_INVALID_ARGUMENT for a permit of zeroes, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_success(permit: brama_permit_t) -> brama_result_t {
@@ -32,8 +33,8 @@ pub unsafe extern "C" fn brama_permit_success(permit: brama_permit_t) -> brama_r
     unsafe { success(&raw const permit) }
 }
 
-/// brama_permit_success with the permit by pointer, for hosts that cannot pass a struct, or
-/// for which that is expensive. NULL: BRAMA_ERR_INVALID_ARGUMENT. The permit stays as it is.
+/// brama_permit_success with the permit by pointer, for hosts that cannot pass a struct or for
+/// which that is expensive. The permit is not changed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_success_at(permit: *const brama_permit_t) -> brama_result_t {
     if permit.is_null() {
@@ -43,9 +44,12 @@ pub unsafe extern "C" fn brama_permit_success_at(permit: *const brama_permit_t) 
     unsafe { success(permit) }
 }
 
+/// The short way of a success, which changes nothing but the totals; otherwise
+/// [`success_that_matters`].
+///
 /// # Safety
 ///
-/// A permit. Only its first two words need be there if the second says so.
+/// A permit. Only its first two words need be initialised if the second says so.
 #[inline(always)]
 unsafe fn success(permit: *const brama_permit_t) -> brama_result_t {
     // SAFETY: `permit` is a permit: this function's # Safety. Nothing in it panics, so it needs
@@ -76,7 +80,7 @@ unsafe fn success_that_matters(permit: *const brama_permit_t) -> brama_result_t 
     })
 }
 
-/// brama_permit_success with more to tell; a NULL report tells nothing more.
+/// brama_permit_success with a report. A NULL report adds nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_success_with(
     permit: brama_permit_t,
@@ -193,7 +197,7 @@ unsafe fn failure_that_matters(
     })
 }
 
-/// brama_permit_failure with more to tell; a NULL report tells nothing more.
+/// brama_permit_failure with a report. A NULL report adds nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_failure_with(
     permit: brama_permit_t,
@@ -215,10 +219,10 @@ pub unsafe extern "C" fn brama_permit_failure_with_at(
     unsafe { brama_permit_failure_for_at(permit, report, 0) }
 }
 
-/// Reports that the admitted call failed, and that the dependency has said how long it wants to
-/// be left alone; report and wait_ms as in brama_failure_for. If the permit is stale the wait
-/// changes nothing, as while the circuit is open. Errors as brama_permit_success, and
-/// BRAMA_ERR_INVALID_ARGUMENT for wait_ms: the permit is still to be reported then.
+/// Reports that the admitted call failed, and for how long the dependency has asked to be left
+/// alone; report and wait_ms as in brama_failure_for. If the permit is stale, or the circuit is
+/// open, the wait changes nothing. Errors as brama_permit_success. If wait_ms is refused
+/// (BRAMA_ERR_INVALID_ARGUMENT), nothing was reported, and the permit can still be.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_failure_for(
     permit: brama_permit_t,
@@ -249,8 +253,8 @@ pub unsafe extern "C" fn brama_permit_failure_for_at(
     })
 }
 
-/// Gives the permit back, neither success nor failure: what happened says nothing about the
-/// dependency. It is counted as ignored. Errors as brama_permit_success.
+/// Gives the permit back without a success or a failure, since the call said nothing about the
+/// dependency. The permit counts as ignored. Errors as brama_permit_success.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_ignore(permit: brama_permit_t) -> brama_result_t {
     // SAFETY: `permit` is this function's own copy of a permit: the rule for pointers in `args`.
@@ -267,10 +271,10 @@ pub unsafe extern "C" fn brama_permit_ignore_at(permit: *const brama_permit_t) -
     })
 }
 
-/// Reports that the caller has given the call up, at a time-out of its own, say. That is
-/// ignored as by brama_permit_ignore, since a cancelled caller is no failing dependency; or, if
-/// cancelled_after_ms is set and the call has lasted at least so long, it is a failure. Errors
-/// as brama_permit_success.
+/// Reports that the caller has given the call up, for example at a time-out of its own. The call is
+/// ignored, as by brama_permit_ignore, since a cancelled caller is no failing dependency. If
+/// cancelled_after_ms is set and the call lasted at least so long, it is a failure. Errors as
+/// brama_permit_success.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_cancelled(permit: brama_permit_t) -> brama_result_t {
     // SAFETY: `permit` is this function's own copy of a permit: the rule for pointers in `args`.

@@ -1,6 +1,6 @@
-//! The words of a permit: what is written into it, and what they say.
+//! The words of a permit: how they are written and read.
 //!
-//! Six words, of which the permit of a healthy call uses two, and by name two more:
+//! A permit has six words. That of a healthy call uses two of them, and by name two more:
 //!
 //! ```text
 //! from a handle   handle       place  stamp  –     –             –
@@ -8,13 +8,13 @@
 //! refused         0            0      0      0     0             0
 //! ```
 //!
-//! The first word tells them apart; what it points to is aligned, so that its lowest
-//! bit is free. Place and stamp are a [`Token`]. By name the permit owns nothing: it has a
-//! [`Trace`], by which its report looks the registration up again. Rejected: a reference to the
-//! record (a copy of a permit that is reported twice would free it twice).
+//! The first word tells the three kinds apart: a handle and a manager are aligned, so the lowest
+//! bit of their address is free. Place and stamp are a [`Token`]. A permit by name owns nothing: it
+//! has a [`Trace`], by which its report looks the registration up again. Rejected: a reference to
+//! the record (a permit that is copied and reported twice would free it twice).
 //!
-//! Words are read one by one. A load that takes two of them out of two stores waits until both have
-//! reached the cache.
+//! Words are read one by one. One load of two words that two stores have written waits until both
+//! stores have reached the cache.
 
 use std::mem::align_of;
 use std::ptr;
@@ -52,13 +52,13 @@ impl brama_permit_t {
 const BY_NAME: u64 = 1;
 const _: () = assert!(align_of::<brama_t>() > 1 && align_of::<brama_connection_t>() > 1);
 
-/// Fills in the two words that the permit of a healthy call has. In one store where that can
-/// be: a caller that copies both words with one load then need not wait until two
-/// stores have reached the cache, which takes longer than the whole call.
+/// Writes the two words of the permit of a healthy call, where possible with one store: a caller
+/// that copies both words with one load then need not wait until two stores have reached the cache,
+/// which takes longer than the whole call.
 ///
 /// # Safety
 ///
-/// `permit` is a place for one.
+/// `permit` is a place for a permit.
 #[inline]
 pub(super) unsafe fn grant(
     permit: *mut brama_permit_t,
@@ -82,12 +82,11 @@ pub(super) unsafe fn grant(
     }
 }
 
-/// Fills in the words that the permit of a healthy call by name has, two in a store, as in
-/// [`grant`].
+/// Writes the words of the permit of a healthy call by name, two with each store, as in [`grant`].
 ///
 /// # Safety
 ///
-/// `permit` is a place for one.
+/// `permit` is a place for a permit.
 #[inline(always)]
 pub(super) unsafe fn grant_by_name(
     permit: *mut brama_permit_t,
@@ -117,15 +116,15 @@ pub(super) unsafe fn grant_by_name(
     }
 }
 
-// Where the words of a permit are.
+// The indices of the words of a permit.
 pub(super) const OWNER: usize = 0;
 const PLACE: usize = 1;
 const STAMP: usize = 2;
 const HASH: usize = 3;
 const REGISTRATION: usize = 4;
 
-/// One word of a permit. The permit of a healthy call has two, the rest need not be
-/// initialised: so it is never looked at as a whole.
+/// One word of a permit. Only two words of a healthy call's permit are initialised, so a permit is
+/// never read as a whole.
 ///
 /// # Safety
 ///
@@ -136,6 +135,8 @@ pub(super) unsafe fn word(permit: *const brama_permit_t, word: usize) -> u64 {
     unsafe { permit.cast::<u64>().add(word).read() }
 }
 
+/// The token of a permit.
+///
 /// # Safety
 ///
 /// A permit.
@@ -154,6 +155,8 @@ pub(super) unsafe fn token_in(permit: *const brama_permit_t) -> Token {
     }
 }
 
+/// The trace of a permit by name.
+///
 /// # Safety
 ///
 /// A permit by name.
@@ -168,8 +171,8 @@ unsafe fn trace_in(permit: *const brama_permit_t) -> Trace {
     }
 }
 
-/// The manager of a permit by name, its trace, and the first word of its token, if that is all of
-/// it.
+/// The manager of a permit by name, its trace, and the first word of its token. `None` if the token
+/// has a second word, or if the permit is not by name.
 ///
 /// # Safety
 ///
@@ -189,7 +192,7 @@ pub(super) unsafe fn healthy_by_name<'a>(
     }
 }
 
-/// The manager that a permit by name is from.
+/// The manager of a permit by name; `None` if the word is BY_NAME alone.
 ///
 /// # Safety
 ///
@@ -202,7 +205,8 @@ unsafe fn manager_of<'a>(owner: u64) -> Option<&'a brama_t> {
     unsafe { manager.as_ref() }
 }
 
-/// The handle of a permit from a handle, and the first word of its token.
+/// The handle of a permit, and the first word of its token; `None` if the permit is not from a
+/// handle.
 ///
 /// # Safety
 ///
@@ -218,7 +222,7 @@ pub(super) unsafe fn healthy<'a>(
     }
 }
 
-/// The handle that a permit is from, if it is from one.
+/// The handle of a permit; `None` if the permit is not from a handle.
 ///
 /// # Safety
 ///
@@ -234,13 +238,15 @@ unsafe fn handle_of<'a>(owner: u64) -> Option<&'a brama_connection_t> {
     unsafe { handle.as_ref() }
 }
 
-/// What a permit's words say.
+/// A permit, as its words say.
 pub(super) enum Granted<'a> {
     ByHandle(&'a brama_connection_t, Token),
     ByName(&'a Brama, Admission),
 }
 
 impl<'a> Granted<'a> {
+    /// Reads a permit; an error for NULL and for a permit of zeroes.
+    ///
     /// # Safety
     ///
     /// NULL, zero, or a permit whose handle or manager is still there.
@@ -261,7 +267,7 @@ impl<'a> Granted<'a> {
         // function's # Safety.
         match unsafe { manager_of(owner) } {
             Some(manager) => {
-                // SAFETY: a permit by name has all its words.
+                // SAFETY: a permit by name, so `grant_by_name` or `by_name` wrote all its words.
                 let admission = unsafe {
                     Admission {
                         trace: trace_in(permit),

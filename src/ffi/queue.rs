@@ -1,4 +1,4 @@
-//! Queues of events, drained by the host.
+//! Queues of events, which the host drains.
 
 use std::ffi::c_int;
 use std::mem::size_of;
@@ -15,26 +15,28 @@ use super::subscribe::{brama_filter_t, subscriber};
 use super::text::Shelf;
 use crate::values::error::Error;
 
-/// A queue, for a call that may run the host's functions: one of them may free it.
+/// A reference to a queue, for a call that may run the host's functions: one of them may free the
+/// queue. An error for NULL.
 ///
 /// # Safety
 ///
-/// NULL, or a queue that is not freed before its reference is taken here.
+/// NULL, or a queue that is not freed before this function returns.
 unsafe fn kept(queue: *mut brama_queue_t) -> Result<Arc<brama_queue_t>, Error> {
     place("queue", queue)?;
-    // SAFETY: from `Arc::into_raw` in `brama_queue_new`, and not freed yet.
+    // SAFETY: not NULL, as `place` found, so from `Arc::into_raw` in `brama_queue_new`, and not
+    // freed yet: this function's # Safety.
     unsafe {
         Arc::increment_strong_count(queue.cast_const());
         Ok(Arc::from_raw(queue.cast_const()))
     }
 }
 
-/// Makes a queue of every event that filter lets pass, into *out, to be freed by the
-/// caller with brama_queue_free; NULL on error. Up to capacity events wait in order;
-/// the introduction says what happens when it is full.
+/// Makes a queue of every event that filter lets pass: *out becomes the queue, or NULL on error. Up
+/// to capacity events wait in order; the introduction (EVENTS) says what happens when the queue is
+/// full. A NULL filter lets everything pass.
 ///
-/// A NULL filter lets everything pass. Errors: BRAMA_ERR_INVALID_CONFIG if capacity is not 1 to
-/// 16777216, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
+/// Errors: BRAMA_ERR_INVALID_CONFIG if capacity is not 1 to 16777216, BRAMA_ERR_INVALID_ARGUMENT,
+/// BRAMA_ERR_SHUT_DOWN.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_queue_new(
@@ -60,16 +62,16 @@ pub unsafe extern "C" fn brama_queue_new(
     })
 }
 
-/// Takes up to capacity events out of the queue, in order, into an array, and says in
-/// *count how many. Returns at once, also with none.
+/// Takes up to capacity events out of the queue, in order, into the array events; *count becomes
+/// their number. Returns at once, even if there are none.
 ///
-/// event_size is sizeof(brama_event_t): the step from one element to the next. The
-/// strings of the events belong to the queue and are valid until it is drained again or
-/// freed, so one thread at a time drains a queue. In a manager without a background
-/// thread this also does what brama_poll does.
+/// event_size is sizeof(brama_event_t): the step from one element to the next. The strings of the
+/// events belong to the queue and are valid until it is drained again or freed. So only one thread
+/// at a time may drain a queue. In a manager without a background thread this also does what
+/// brama_poll does.
 ///
-/// No pointer may be NULL, except events if capacity is 0. Errors:
-/// BRAMA_ERR_INVALID_ARGUMENT. Works after brama_queue_close and brama_shutdown.
+/// events may be NULL if capacity is 0. Works after brama_queue_close and brama_shutdown. Errors:
+/// BRAMA_ERR_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_queue_drain(
     queue: *mut brama_queue_t,
@@ -90,7 +92,7 @@ pub unsafe extern "C" fn brama_queue_drain(
         }
         let drained = queue.queue.drain(capacity);
         if Arc::strong_count(&queue) == 1 {
-            // Freed by a callback meanwhile, and with it the strings.
+            // A callback has freed the queue meanwhile, and with it the strings.
             return Ok(());
         }
         let mut texts = queue.drained.take();
@@ -115,12 +117,12 @@ pub unsafe extern "C" fn brama_queue_drain(
     })
 }
 
-/// Waits until an event can be drained, at most timeout_ms (BRAMA_NEVER: for ever), and
-/// says whether one can; another thread may take it first. False also, at once, when
-/// the queue is closed and nothing waits, and for NULL. In a manager without a
-/// background thread this also does what brama_poll does. Inside a callback of the manager
-/// nothing arrives meanwhile: do not wait for ever there. Any number of threads, except
-/// in destructors that run because a thread ends: there it may answer false at once.
+/// Waits until an event can be drained, at most timeout_ms (BRAMA_NEVER: for ever), and returns
+/// whether one can; another thread may take it first. Returns false at once if the queue is closed
+/// and nothing waits. In a manager without a background thread this also does what brama_poll does.
+/// Any number of threads may wait. Inside a callback of the manager nothing arrives meanwhile: do
+/// not wait for ever there. In a destructor that runs because a thread ends, it may return false at
+/// once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_queue_wait(queue: *mut brama_queue_t, timeout_ms: u64) -> bool {
     guard::value(false, || {
@@ -130,9 +132,9 @@ pub unsafe extern "C" fn brama_queue_wait(queue: *mut brama_queue_t, timeout_ms:
     })
 }
 
-/// Gives into *fd a file descriptor that is readable while events wait, and for ever
-/// once the queue is closed: for epoll, libuv, asyncio. It belongs to the queue and is
-/// closed with it: do not read from it, do not close it, drain the queue instead.
+/// Gives a file descriptor for epoll, libuv or asyncio, in *fd. It is readable while events wait,
+/// and for ever once the queue is closed. It belongs to the queue, and brama_queue_free closes it.
+/// Do not read from it and do not close it: drain the queue.
 ///
 /// Errors: BRAMA_ERR_INVALID_ARGUMENT; BRAMA_ERR_LIMIT if too many files are open,
 /// BRAMA_ERR_OUT_OF_MEMORY, or BRAMA_ERR_UNSUPPORTED if the system has no such descriptor.
@@ -162,8 +164,8 @@ fn descriptor(_: &brama_queue_t) -> Result<c_int, Failure> {
     Err(Failure::System(std::io::ErrorKind::Unsupported.into()))
 }
 
-/// Ends the queue's subscription: nothing more comes, and waiting threads are woken. What waits
-/// can still be drained. Further calls do nothing. NULL: BRAMA_ERR_INVALID_ARGUMENT.
+/// Ends the queue's subscription: no more events come, and waiting threads are woken. Events that
+/// wait can still be drained. Further calls do nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_queue_close(queue: *mut brama_queue_t) -> brama_result_t {
     guard::result(|| {
@@ -173,8 +175,8 @@ pub unsafe extern "C" fn brama_queue_close(queue: *mut brama_queue_t) -> brama_r
     })
 }
 
-/// Whether nothing more will come: the queue was closed, its subscription ended, or its manager
-/// shut down. Events may still wait. True for NULL.
+/// Returns whether no more events will come: the queue was closed, its subscription was ended, or
+/// its manager was shut down. Events may still wait. True for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_queue_is_closed(queue: *const brama_queue_t) -> bool {
     guard::value(true, || {
@@ -183,15 +185,16 @@ pub unsafe extern "C" fn brama_queue_is_closed(queue: *const brama_queue_t) -> b
     })
 }
 
-/// Closes a queue and frees it, with its descriptor and the strings of its events. NULL
-/// is fine. No other thread may be using the queue: close it first, and join who waits.
-/// May be called inside a callback, also one that runs because the queue is drained:
-/// that call then gives no events.
+/// Closes a queue and frees it, with its descriptor and the strings of its events. No other thread
+/// may be using the queue: close it first, and join the threads that wait for it. May be called
+/// from a callback, even from one that a brama_queue_drain of this queue runs: that call then gives
+/// no events.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_queue_free(queue: *mut brama_queue_t) {
     guard::value((), || {
         if !queue.is_null() {
-            // SAFETY: from `brama_queue_new`, and given back once.
+            // SAFETY: from `Arc::into_raw` in `brama_queue_new`, and given back once: OWNERSHIP in
+            // the header.
             drop(unsafe { Arc::from_raw(queue.cast_const()) });
         }
         Ok(())

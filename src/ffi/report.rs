@@ -1,4 +1,4 @@
-//! What comes with a report beyond its outcome.
+//! The part of a report beside its outcome: reason, metadata, wait, duration.
 
 use std::borrow::Cow;
 use std::ffi::c_char;
@@ -17,33 +17,33 @@ use crate::values::error::Error;
 use crate::values::event::{Report, TEXT_BYTES, valid_beginning};
 use crate::values::settings::Metadata;
 
-/// What a report says beyond its outcome, for the `_with` functions. It goes into the
-/// events; everything is copied by the call.
+/// The part of a report beside its outcome: a reason and metadata, which go into the events.
 ///
-/// Text never costs a report. What is too long is cut at a character's boundary, and the
-/// event has BRAMA_EVENT_TRUNCATED: a reason, and each value of the metadata, at 1 KiB. Of
-/// the metadata at most 64 pairs and 8 KiB are kept, keys and values together: pairs are
-/// taken in the order of their keys, and one that does not fit any more, or has a key of
-/// more than 1 KiB, is left out. What is no UTF-8 becomes U+FFFD. A pair without key or
-/// value is left out, and so is all metadata if the array is NULL or larger than memory. So is a
-/// reason whose length is more than PTRDIFF_MAX.
+/// Text never costs a report. The library keeps the following bounds; where it cuts or leaves
+/// something out, the event has BRAMA_EVENT_TRUNCATED.
+///
+/// A reason, and each value of the metadata, is cut at 1 KiB, at a character's boundary. Bytes that
+/// are no UTF-8 become U+FFFD. At most 64 pairs and 8 KiB of metadata are kept, keys and values
+/// together. Pairs are taken in the order of their keys. A pair is left out if it does not fit any
+/// more, if its key has more than 1 KiB, or if its key or value is NULL. All metadata is left out
+/// if the array is NULL or larger than memory, and so is a reason longer than PTRDIFF_MAX.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_report_t {
     /// Bytes of this struct; set by brama_report_init.
     pub size: usize,
-    /// Why, UTF-8. NULL: not said. Up to 38 bytes are kept without allocating.
+    /// The reason, UTF-8. NULL: none. Up to 38 bytes are kept without allocating.
     pub reason: *const c_char,
-    /// Strings of the caller's. NULL: none.
+    /// User-supplied strings. NULL: none.
     pub metadata: *const brama_pair_t,
     /// How many pairs metadata has.
     pub metadata_count: usize,
-    /// If not NULL, and a failure was counted, gets how many failures count now: in a
-    /// row, or inside the window if there is one.
+    /// If not NULL, and a failure was counted, *failure_count becomes the number of failures that
+    /// count now: in a row, or inside the window if there is one.
     pub failure_count: *mut u32,
-    /// Bytes of the reason, which may contain anything; BRAMA_TERMINATED (default): it ends
-    /// with a NUL. 0: the reason is empty. A designated initialiser that leaves this field out
-    /// makes it 0: begin with BRAMA_REPORT_INIT instead.
+    /// Bytes of the reason; BRAMA_TERMINATED (default): it ends with a NUL. 0: the reason is empty.
+    /// A designated initialiser that leaves this field out makes it 0: begin with
+    /// BRAMA_REPORT_INIT instead.
     pub reason_length: usize,
 }
 
@@ -69,7 +69,8 @@ pub unsafe extern "C" fn brama_report_init(report: *mut brama_report_t) {
     unsafe { init(report) }
 }
 
-/// A report of C's, whose texts were made valid: what was replaced is its own.
+/// A report from C with valid texts. A text that had to be altered is owned, the others are
+/// borrowed.
 #[derive(Default)]
 pub(super) struct Valid<'a> {
     reason: Option<Cow<'a, str>>,
@@ -89,7 +90,7 @@ impl<'r> From<&'r Valid<'_>> for Report<'r> {
 }
 
 impl brama_report_t {
-    /// What a caller means by a report, NULL for an empty one.
+    /// The report that a caller gives; an empty one for NULL.
     ///
     /// # Safety
     ///
@@ -99,7 +100,7 @@ impl brama_report_t {
         Ok(unsafe { Self::given_with_place(report) }?.0)
     }
 
-    /// [`given`](Self::given) for a failure, with where its count goes.
+    /// [`given`](Self::given) for a failure, with the place for its count.
     ///
     /// # Safety
     ///
@@ -117,21 +118,24 @@ impl brama_report_t {
     }
 }
 
-/// Where a caller wants the count of failures, or nowhere.
+/// A caller's place for the count of failures, or NULL.
 pub(super) struct CountPlace(*mut u32);
 
 impl CountPlace {
+    /// Writes the count to the caller's place; does nothing for NULL.
+    ///
     /// # Safety
     ///
-    /// The caller's place is still there.
+    /// NULL, or a place for a number that is still there.
     pub(super) unsafe fn put(self, failures: u32) {
         // SAFETY: NULL, or a place for a number, which is still there: this function's # Safety.
         unsafe { put(self.0, failures) };
     }
 }
 
-/// Begins to report a failure whose reason is ASCII; of another one there is more to find out. Apart,
-/// so that a failure without a reason makes no report.
+/// Begins to report a failure whose reason ends with a NUL and is ASCII; does nothing for others,
+/// which have to be validated. Not inlined, so that a failure without a reason does not pay for
+/// this.
 ///
 /// # Safety
 ///
@@ -154,8 +158,8 @@ pub(super) unsafe fn begin(
     }
 }
 
-/// A report that is only a reason of this length, NULL for none. Whatever its bytes are, it
-/// counts.
+/// A report with only a reason of this length; an empty one for NULL. Never fails: bytes that are
+/// no UTF-8 are replaced.
 ///
 /// # Safety
 ///
@@ -174,14 +178,14 @@ pub(super) unsafe fn reason<'a>(reason: *const c_char, length: usize) -> Valid<'
     }
 }
 
-/// How long a dependency wants to be left alone. A program that asks for less than nothing, as
-/// one that was given a date in the past may, has a number of the upper half.
+/// The time for which a dependency has asked to be left alone. An error above INT64_MAX: a program
+/// that was given a date in the past may compute a negative number.
 pub(super) fn wait(wait_ms: u64) -> Result<Duration, Error> {
     length("wait_ms", wait_ms)
 }
 
-/// How long a call has lasted. A program that takes a later time from an earlier one has a number
-/// of the upper half.
+/// How long a call lasted. An error above INT64_MAX: a program that subtracts a later time from an
+/// earlier one computes a negative number.
 pub(super) fn duration(duration_ms: u64) -> Result<Duration, Error> {
     length("duration_ms", duration_ms)
 }
@@ -218,11 +222,12 @@ impl Valid<'_> {
         self.metadata = report.metadata;
     }
 
-    /// A pair that can be kept. A key that is too long is left out whole, not merged with
-    /// another one of the same beginning.
+    /// A valid copy of a pair; `None` if it has to be left out. A key that is too long is left out
+    /// rather than cut: it might then equal another key.
     fn valid<'p>(&mut self, pair: &brama_pair_t) -> Option<(Cow<'p, str>, Cow<'p, str>)> {
         let mut text = |text: *const c_char, longest: usize| {
-            // SAFETY: not NULL, so a string, as both texts of a pair: `put_metadata`'s # Safety.
+            // SAFETY: not NULL, so a string: the rule for pointers in `args`, which
+            // `put_metadata`'s # Safety asks for.
             let given = (!text.is_null()).then(|| unsafe { strings::bytes(text, TERMINATED) });
             let bytes = given.flatten().map(|(bytes, _)| bytes);
             let fitting = bytes.filter(|bytes| bytes.len() <= longest);

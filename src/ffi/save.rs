@@ -7,19 +7,18 @@ use super::errors::brama_result_t;
 use super::guard::{self, Failure};
 use super::handles::brama_t;
 
-/// Makes data of the state of every circuit, for brama_restore: in this process later, in the
-/// next one, or on another machine. *data becomes the data, *length its length in bytes. The
-/// caller gives it back with brama_data_free.
+/// Saves the state of every circuit as data for brama_restore: in this process later, in the next
+/// one, or on another machine. *data becomes the data, *length its length in bytes.
 ///
-/// Of each circuit: its name, its state, how long an opening has still to run, its trips, its
-/// failures in a row, why it opened last, the reason of its last failure, and its totals. Not
-/// saved are settings, metadata, windows, rates, the times of reports, and what waits for a
-/// registration. A circuit in BRAMA_MODE_DISABLED is saved as what it will be when its mode returns.
-/// A manager that was shut down has no circuits any more: save first.
+/// Of each circuit it has the name, the state, how long an opening still has to run, the trips, the
+/// failures in a row, why it opened last, the reason of its last failure, and the totals. Not saved
+/// are settings, metadata, windows, rates, the times of reports, and saved circuits that wait for a
+/// registration. A circuit in BRAMA_MODE_DISABLED is saved in the state that it will have once it
+/// is enabled. A manager that was shut down has no circuits any more: save first.
 ///
-/// The circuits are read one after the other, so together they are not one instant. No caller
-/// of a circuit waits for it. On error *data is NULL and *length 0. Errors:
-/// BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_OUT_OF_MEMORY.
+/// The circuits are read one after the other, so together they are not one instant. No call on a
+/// circuit waits for it. On error *data is NULL and *length 0. Errors: BRAMA_ERR_INVALID_ARGUMENT,
+/// BRAMA_ERR_OUT_OF_MEMORY.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_save(
@@ -37,7 +36,7 @@ pub unsafe extern "C" fn brama_save(
         place("length", length)?;
         // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
         let saved = unsafe { self::manager(manager) }.save();
-        // SAFETY: any size may be asked for.
+        // SAFETY: `malloc` has no precondition.
         let copy: *mut u8 = unsafe { libc::malloc(saved.len()) }.cast();
         if copy.is_null() {
             let error = io::Error::from_raw_os_error(libc::ENOMEM);
@@ -54,8 +53,7 @@ pub unsafe extern "C" fn brama_save(
     })
 }
 
-/// Frees what brama_save made, once. NULL is fine: nothing happens. No other thread may be using
-/// it.
+/// Frees what brama_save made.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_data_free(data: *mut u8) {
     guard::value((), || {
@@ -66,28 +64,29 @@ pub unsafe extern "C" fn brama_data_free(data: *mut u8) {
     });
 }
 
-/// Restores circuits from what brama_save made. If count is not NULL, *count becomes the number
-/// of circuits that were restored, and of those that wait because no connection of their name
-/// is registered: each of these is restored by the first registration of its name. All of the
-/// data is checked before anything is changed.
+/// Restores circuits from what brama_save made. The saved circuit of a name that is not registered
+/// waits, and the first registration of the name restores it. If count is not NULL, *count becomes
+/// the number of circuits that were restored or that wait. All of the data is checked before
+/// anything is changed.
 ///
-/// A restore is a transition by hand: permits that are out are stale (BRAMA_ERR_STALE), and
-/// subscribers hear of it as of brama_open_circuit, brama_close_circuit and
-/// brama_half_open_circuit, with the saved cause and reason.
+/// A restore is a transition by hand: permits that are out are stale (BRAMA_ERR_STALE), and there
+/// are the events of brama_open_circuit, brama_close_circuit and brama_half_open_circuit, with the
+/// saved cause and reason.
 ///
-/// What is left of an opening is what was left when it was saved, less the time that has passed
-/// since by the wall clock; no jitter is added. An opening whose time is over is due at once, one
-/// without an end has none. A half-open circuit has no successes, and no probe is out. Windows
-/// and rates are empty; with a window_ms no failure counts. The totals become the saved ones,
-/// unless they are higher already. A circuit that has changed its state after it was saved, by
-/// the wall clock, is left alone and not counted. A registration is no change; another restore
-/// is one. In BRAMA_MODE_DISABLED the restore takes effect when the mode returns, and its events
-/// say so (BRAMA_EVENT_DEFERRED).
+/// An opening lasts for what was left of it at the save, less the time that has passed since by the
+/// wall clock; no jitter is added. If nothing is left, its end is due at once. An opening without
+/// an end has none again. A half-open circuit has no successes, and no probe is out. Windows and
+/// rates are empty; with a window_ms no failure counts. The totals become the saved ones, unless
+/// they are higher already. In BRAMA_MODE_DISABLED the restore takes effect when the circuit is
+/// enabled, and its events say so (BRAMA_EVENT_DEFERRED).
 ///
-/// What waits takes as much memory as it does in the data; a later restore replaces what waits
-/// for the same names. data is not kept. Errors: BRAMA_ERR_INVALID_ARGUMENT (damaged, cut off,
-/// of another version or no such data: brama_last_error_message says what is wrong at which
-/// offset), BRAMA_ERR_SHUT_DOWN. Then nothing was changed, and *count is 0.
+/// A circuit that has changed its state since the save, by the wall clock, stays as it is and is
+/// not counted. A registration is no change of state; another restore is one.
+///
+/// Saved circuits that wait take as much memory as in the data. A later restore replaces those of
+/// the same names. Errors: BRAMA_ERR_INVALID_ARGUMENT (the data is damaged, cut off, of another
+/// version or not from brama_save: brama_last_error_message says what is wrong at which offset),
+/// BRAMA_ERR_SHUT_DOWN. Then nothing was changed, and *count is 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_restore(
     manager: *mut brama_t,

@@ -1,24 +1,25 @@
-//! Numbers that are no numbers: BRAMA_NOT_GIVEN_…, BRAMA_INHERIT_…, BRAMA_NEVER and their kin.
+//! Sentinels, numbers with a meaning of their own: BRAMA_NOT_GIVEN_…, BRAMA_INHERIT_…,
+//! BRAMA_NEVER, BRAMA_UNLIMITED, BRAMA_NONE.
 //!
-//! A meaning has one value in all whole numbers, as two's complement: -1 is without an end, -2
-//! not given, -3 inherited, -4 none. So a constant that a compiler has cut to the width of the
-//! field means what it says, and no field takes it for another one. What a field does not know
-//! is refused by its name.
+//! Each meaning has the same value in all integer types, as two's complement: -1 is without an end,
+//! -2 not given, -3 inherited, -4 none. So a constant that a compiler has cut to the width of the
+//! field keeps its meaning. A field refuses a constant that it does not know, and the error has the
+//! constant's name.
 //!
-//! A double has constants of its own, since all of 64 bits are the same number there. Those for
-//! whole numbers are refused in a double, and BRAMA_NONE is, too: it is the same number as
-//! BRAMA_NEVER.
+//! A double has constants of its own, since all integer constants of 64 bits become the same
+//! double. The integer constants are refused in a double, BRAMA_NONE among them: there it is the
+//! same number as BRAMA_NEVER.
 //!
-//! Widening is another matter: C makes the 0xfffffffe of BRAMA_NOT_GIVEN_U32 a length of 49
-//! days in a field of 64 bits. Two such numbers are refused there, since a program hardly means
-//! them: those of BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32. BRAMA_UNLIMITED is not: it is
-//! UINT32_MAX, which programs have.
+//! Widening does not keep the meaning: in a field of 64 bits, the 0xfffffffe of BRAMA_NOT_GIVEN_U32
+//! is a length of 49 days. Such a field refuses the numbers of BRAMA_NOT_GIVEN_U32 and
+//! BRAMA_INHERIT_U32, since a program hardly means them. It takes that of BRAMA_UNLIMITED, which is
+//! UINT32_MAX: programs use that number.
 
 use std::fmt::Display;
 
 use super::types::*;
 
-/// What a field holds.
+/// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Found<T> {
     NotGiven,
@@ -27,16 +28,16 @@ pub(super) enum Found<T> {
     Endless,
     /// BRAMA_NONE.
     None,
-    /// A constant for a field of another type: its name.
+    /// A constant for a field of another type, by its name.
     Foreign(&'static str),
     Number(T),
 }
 
-/// A type of fields whose numbers may have a meaning.
+/// A type of fields that may hold a sentinel.
 pub(super) trait Field: Copy + Display {
     fn found(self) -> Found<Self>;
 
-    /// What an error calls this value.
+    /// The name of this value in an error.
     fn name(self) -> String;
 }
 
@@ -100,7 +101,7 @@ impl Field for i32 {
         }
     }
 
-    /// With the number: -1 may be just that.
+    /// With the number, since a program may mean just -1.
     fn name(self) -> String {
         let name = named(
             self,
@@ -142,7 +143,7 @@ impl Field for f64 {
     }
 }
 
-/// The name of a value, where its type calls the first three meanings so.
+/// The name of a value, with the names that its type has for three of the meanings.
 fn named<T: Field>(value: T, [endless, not_given, inherit]: [&str; 3]) -> String {
     match value.found() {
         Found::Endless => endless.to_owned(),
@@ -154,7 +155,7 @@ fn named<T: Field>(value: T, [endless, not_given, inherit]: [&str; 3]) -> String
     }
 }
 
-// One meaning, one value.
+// Each meaning has one value.
 const _: () = {
     assert!(BRAMA_NEVER as i64 == -1 && BRAMA_UNLIMITED as i32 == -1);
     assert!(BRAMA_NOT_GIVEN_U64 as i64 == -2 && BRAMA_NOT_GIVEN_U32 as i32 == -2);

@@ -11,7 +11,7 @@ use super::kinds;
 use super::types::*;
 use crate::values::settings::{Settings, setting_table};
 
-/// The struct that knows no setting.
+/// The struct with no setting.
 macro_rules! blank {
     ($($(#[$doc:meta])* $name:ident $variant:ident $field:ident: $kind:ident = $default:expr;)*) => {
         brama_settings_t {
@@ -100,8 +100,8 @@ pub unsafe extern "C" fn brama_settings_init(settings: *mut brama_settings_t) {
     unsafe { init(settings) }
 }
 
-/// Fills in the settings that are in effect for a connection; registers nothing. The struct
-/// has been through brama_settings_init.
+/// Fills in the settings in effect for a connection. Initialise the struct with
+/// brama_settings_init. Never registers a connection.
 ///
 /// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
@@ -141,7 +141,7 @@ pub unsafe extern "C" fn brama_connection_settings(
     })
 }
 
-/// What C is shown of them.
+/// Settings in effect, in the form that C gets.
 pub(super) fn in_effect(settings: &Settings) -> brama_settings_t {
     setting_table!(shown, settings)
 }

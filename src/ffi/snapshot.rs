@@ -1,7 +1,8 @@
-//! All connections, for hosts where a callback is expensive or dangerous, and how many there are.
+//! Snapshots of all connections, for hosts where a callback is expensive or dangerous, and counts
+//! of connections.
 //!
-//! `brama_for_each` with the loop on the caller's side: an interpreter may end a
-//! thread that is inside a callback, and foreign frames are no place for that.
+//! A snapshot is `brama_for_each` with the loop on the caller's side. An interpreter may end a
+//! thread that is inside a callback. That must not happen with frames of this library on the stack.
 
 use std::ffi::c_char;
 use std::mem::size_of;
@@ -13,9 +14,8 @@ use super::handles::{brama_snapshot_t, brama_t};
 use super::status::{brama_status_t, snapshot, translate};
 use super::text::Texts;
 
-/// Takes the status of every connection, ordered by scope and identifier, into *out, to
-/// be freed by the caller with brama_snapshot_free; NULL on error. As brama_for_each,
-/// with the loop on the caller's side.
+/// Makes a snapshot: the status of every connection, ordered by scope and identifier. *out becomes
+/// the snapshot, or NULL on error. It is brama_for_each with the loop on the caller's side.
 ///
 /// scope: only its connections; BRAMA_NO_SCOPE: only those without one; NULL: all. Errors:
 /// BRAMA_ERR_INVALID_ARGUMENT.
@@ -43,9 +43,9 @@ pub unsafe extern "C" fn brama_snapshot_new(
     })
 }
 
-/// Fills in the next status, and says whether there was one. The struct has been through
-/// brama_status_init. Its strings and metadata belong to the snapshot and are valid
-/// until the next call with it. False also for NULL. One thread at a time.
+/// Fills in the next status, and returns whether there was one. Initialise the struct with
+/// brama_status_init. What its pointers lead to belongs to the snapshot and is valid until the next
+/// call with the snapshot.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_snapshot_next(
     snapshot: *mut brama_snapshot_t,
@@ -67,11 +67,11 @@ pub unsafe extern "C" fn brama_snapshot_next(
     })
 }
 
-/// Frees a snapshot and its strings. NULL is fine. No other thread may be using it.
+/// Frees a snapshot and its strings.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_snapshot_free(snapshot: *mut brama_snapshot_t) {
     guard::value((), || {
-        // SAFETY: NULL, or from `brama_snapshot_new`, and given back once.
+        // SAFETY: NULL, or from `brama_snapshot_new`, and given back once: OWNERSHIP in the header.
         drop(unsafe { given_back(snapshot) });
         Ok(())
     });
@@ -111,7 +111,7 @@ pub unsafe extern "C" fn brama_state_counts_init(counts: *mut brama_state_counts
     unsafe { init(counts) }
 }
 
-/// Counts the connections in each state. The struct has been through brama_state_counts_init.
+/// Counts the connections in each state. Initialise the struct with brama_state_counts_init.
 /// Errors: BRAMA_ERR_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_state_counts(

@@ -1,4 +1,4 @@
-//! What is known of connections.
+//! The status of connections.
 
 use std::cell::RefCell;
 use std::ffi::{c_char, c_void};
@@ -18,8 +18,8 @@ use crate::circuit::record::Status;
 use crate::values::error::Error;
 use crate::values::state::State;
 
-/// The health of one connection at one moment. Times are Unix ms, BRAMA_NONE if there
-/// was none yet; lengths of time are ms.
+/// The health of one connection at one moment. Times are Unix ms, or BRAMA_NONE if the event has
+/// not happened yet; lengths of time are ms.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_status_t {
@@ -33,21 +33,22 @@ pub struct brama_status_t {
     pub metadata: *const brama_pair_t,
     /// How many pairs metadata has.
     pub metadata_count: usize,
-    /// The settings in effect, as brama_connection_settings tells them; not NULL. Their size
-    /// says which fields are filled in.
+    /// The settings in effect, as from brama_connection_settings; not NULL. Their size says which
+    /// fields are filled in.
     pub settings: *const brama_settings_t,
     /// As of now. Closed while the mode is BRAMA_MODE_DISABLED.
     pub state: brama_state_t,
     /// Failures in a row, or inside the window if there is one.
     pub failure_count: u32,
-    /// Openings since the circuit was last healthy, at most 255.
+    /// The number of openings since the circuit was last healthy, at most 255.
     pub trips: u32,
-    /// Why the circuit opened last, also after it has closed or was reset.
+    /// Why the circuit opened last, even if it has closed or was reset since.
     pub cause: brama_cause_t,
-    /// The reason of the failure that opened the circuit last, or of the hand that did, also
-    /// after it has closed: at most 256 bytes of it. NULL if there was none.
+    /// The reason of the last opening, even if the circuit has closed since: that of the failure
+    /// that opened it, or the one given when it was opened by hand. At most 256 bytes of it. NULL:
+    /// none.
     pub reason: *const c_char,
-    /// The reason of the last failure that had one: at most 256 bytes of it. NULL before that.
+    /// The reason of the last failure that had one, at most 256 bytes of it. NULL: none yet.
     pub last_failure_reason: *const c_char,
     /// Successes reported since registration.
     pub total_successes: u64,
@@ -55,17 +56,17 @@ pub struct brama_status_t {
     pub total_failures: u64,
     /// Calls rejected since registration.
     pub total_rejections: u64,
-    /// Permits given back without a success or a failure since registration: calls that
-    /// were cancelled or ignored. Stops at 4294967295.
+    /// Permits reported as ignored, or as cancelled without being a failure, since registration.
+    /// Stops at 4294967295.
     pub total_ignored: u64,
     /// Successes / (successes + failures); negative before the first report.
     pub success_rate: f64,
-    /// The share of the calls that pass now, in a ramp (ramp_ms); otherwise BRAMA_NONE_F64. In
-    /// BRAMA_MODE_SHADOW all calls pass, and BRAMA_MODE_NORMAL would let this share pass.
-    /// BRAMA_NONE_F64 in BRAMA_MODE_DISABLED.
+    /// The share of the calls that pass now, in a ramp (ramp_ms); otherwise, and in
+    /// BRAMA_MODE_DISABLED, BRAMA_NONE_F64. In BRAMA_MODE_SHADOW all calls pass; there it is the
+    /// share that BRAMA_MODE_NORMAL would let pass.
     pub ramp_share: f64,
-    /// Time of the last success. A tick of the coarse clock (1 to 10 ms) behind, or two while
-    /// calls are frequent.
+    /// Time of the last success. It lags by up to a tick of the coarse clock (1 to 10 ms), or by
+    /// two while calls are frequent.
     pub last_success_time_ms: u64,
     /// Time of the last failure.
     pub last_failure_time_ms: u64,
@@ -73,43 +74,45 @@ pub struct brama_status_t {
     pub opened_at_ms: u64,
     /// Time of the last change of state.
     pub last_state_change_ms: u64,
-    /// Since the last change of state; since registration before the first.
+    /// Time since the last change of state, or since the registration if there was none.
     pub time_in_state_ms: u64,
-    /// While open, how long this opening lasts (BRAMA_NEVER: until closed by hand);
-    /// otherwise what the settings say for the present number of trips.
+    /// While the circuit is open, how long this opening lasts (BRAMA_NEVER: until it is closed by
+    /// hand); otherwise how long one would last by the settings, with the present trips.
     pub expiry_ms: u64,
-    /// While open, how long until probes are admitted (BRAMA_NEVER: never by itself);
-    /// BRAMA_NONE if it is not open.
+    /// While the circuit is open, how long until probes are admitted (BRAMA_NEVER: not until it is
+    /// closed by hand); otherwise BRAMA_NONE.
     pub retry_after_ms: u64,
-    /// Reports that count for the rates: within the window, and since the circuit closed or was
-    /// reset last. While it is not closed, those that counted when it opened. BRAMA_NONE if no
-    /// rate is set, after an opening by hand or by a failed probe, while the mode is
-    /// BRAMA_MODE_DISABLED, and if the number is not known.
+    /// The number of reports that count for the rates: within the window, and since the circuit
+    /// closed or was reset last. While the circuit is not closed, the number when it opened.
+    /// BRAMA_NONE if no rate is set, after an opening by hand or by a failed probe, while the mode
+    /// is BRAMA_MODE_DISABLED, and if the number is not known.
     pub window_calls: u64,
     /// The failures among window_calls; BRAMA_NONE if window_calls is.
     pub window_failures: u64,
     /// The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is.
     pub window_slow: u64,
-    /// Calls that passed in BRAMA_MODE_SHADOW since registration, and that BRAMA_MODE_NORMAL would
+    /// Calls since registration that passed in BRAMA_MODE_SHADOW and that BRAMA_MODE_NORMAL would
     /// have rejected.
     pub would_reject: u64,
-    /// Probes that are out now: admitted, not reported, and with a lease that has not ended.
+    /// Probes that are out now: admitted, not reported, and within their probe_timeout_ms.
     pub probes_out: u32,
     /// The mode in effect.
     pub mode: brama_mode_t,
-    /// The calls that had been counted when a rate opened the circuit last, also after it has
-    /// closed. BRAMA_NONE if no rate did, or if the number is not known.
+    /// The number of reports that a rate had counted when it opened the circuit last, even if it
+    /// has closed since. BRAMA_NONE if no rate opened it last, or if the number is not known.
     pub opened_calls: u64,
-    /// The failures that had been counted when a rule opened the circuit last, also after it has
-    /// closed: in a row, inside the window, or among opened_calls, as cause says. BRAMA_NONE
-    /// after an opening by hand, by a probe or by request, or if the number is not known.
+    /// The number of failures that a rule had counted when it opened the circuit last, even if it
+    /// has closed since: in a row, inside the window, or among opened_calls, as cause says.
+    /// BRAMA_NONE after an opening by hand, by a failed probe or by brama_failure_for, or if the
+    /// number is not known.
     pub opened_failures: u64,
     /// The slow calls among opened_calls, failed or not; BRAMA_NONE if opened_calls is.
     pub opened_slow: u64,
 }
 
-/// Called by brama_for_each. What status points to is valid until it returns. Returning
-/// false ends the walk. A host that has no bool returns a byte: 0 is false. Must not throw.
+/// Called by brama_for_each with one status. What status points to is valid until the callback
+/// returns. Returning false ends the walk. A host that has no bool returns a byte: 0 is false. Must
+/// not throw.
 pub type brama_status_fn =
     Option<unsafe extern "C" fn(status: *const brama_status_t, user_data: *mut c_void) -> HostBool>;
 
@@ -161,21 +164,19 @@ thread_local! {
     static TEXTS: RefCell<Texts> = RefCell::default();
 }
 
-/// Makes a status that knows nothing.
+/// Sets the size, and every field to none or zero.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_status_init(status: *mut brama_status_t) {
     // SAFETY: NULL, or room for the struct.
     unsafe { init(status) }
 }
 
-/// Fills in everything that is known of a connection; registers nothing. The struct has
-/// been through brama_status_init. Its strings, metadata and settings belong to the library and
-/// are valid until this thread's next call of brama_status or brama_connection_status,
-/// or its end.
+/// Fills in the status of a connection. Initialise the struct with brama_status_init. Its strings,
+/// metadata and settings belong to the library and are valid until this thread's next call of
+/// brama_status or brama_connection_status, or until the thread ends. Never registers a connection.
 ///
-/// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN, and
-/// BRAMA_ERR_UNSUPPORTED in a destructor that runs because the thread ends; the struct is then
-/// as it was.
+/// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN;
+/// BRAMA_ERR_UNSUPPORTED in a destructor that runs because the thread ends.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_status(
     manager: *mut brama_t,
@@ -211,9 +212,9 @@ pub unsafe extern "C" fn brama_connection_status(
     })
 }
 
-/// Calls back with the status of every connection, ordered by scope and identifier. A
-/// snapshot is taken first, so the callback may call anything, also brama_unregister.
-/// Each status is consistent with itself; together they are not one instant.
+/// Calls callback with the status of every connection, ordered by scope and identifier. A snapshot
+/// is taken first, so the callback may call anything, even brama_unregister. Each status is
+/// consistent with itself; together they are not one instant.
 ///
 /// scope: only its connections; BRAMA_NO_SCOPE: only those without one; NULL: all. Errors:
 /// BRAMA_ERR_INVALID_ARGUMENT. The callback runs on the calling thread.
@@ -232,7 +233,8 @@ pub unsafe extern "C" fn brama_for_each(
         let mut texts = Texts::default();
         for status in &snapshot {
             let status = translate(status, &mut texts);
-            // SAFETY: the host's function, with the data that it asked for.
+            // SAFETY: the host's function, with a status and the user data that the host gave with
+            // it: `brama_status_fn` in the header.
             if !unsafe { callback(&status, user_data) }.is_true() {
                 break;
             }
@@ -241,18 +243,20 @@ pub unsafe extern "C" fn brama_for_each(
     })
 }
 
+/// Fills in a status whose strings stay in the thread's `TEXTS`.
+///
 /// # Safety
 ///
-/// `judge_place` has found `to` right.
+/// `judge_place` has returned `Ok` for `to`.
 unsafe fn lend(status: &Status, to: *mut brama_status_t) -> Result<(), Failure> {
     let lent = TEXTS.try_with(|texts| translate(status, &mut texts.borrow_mut()));
     let lent = lent.map_err(|_| Failure::ThreadEnds)?;
-    // SAFETY: `judge_place` has found `to` right: this function's # Safety.
+    // SAFETY: `judge_place` has returned `Ok` for `to`: this function's # Safety.
     unsafe { write(to, &lent) };
     Ok(())
 }
 
-/// Of all connections, or those of a scope.
+/// The status of all connections, or of those of a scope.
 ///
 /// # Safety
 ///
@@ -321,7 +325,7 @@ pub(super) fn translate(status: &Status, texts: &mut Texts) -> brama_status_t {
     }
 }
 
-/// BRAMA_NONE for none.
+/// A length of time in ms; BRAMA_NONE for `None`.
 pub(super) fn ms(length: Option<Duration>) -> u64 {
     length.map_or(BRAMA_NONE, crate::sys::clock::millis)
 }

@@ -1,18 +1,18 @@
-//! How long a string of C's is, and whether it is ASCII: found out in one pass.
+//! The length of a string from C, and whether it is ASCII, in one pass.
 //!
-//! Every name and every reason that comes from C is measured and validated, and they are
-//! short: two calls, `strlen` and then a test of what it found, take longer than the
-//! report they come with. On x86-64 both questions are put to 16 bytes at a time.
+//! Every name and every reason that comes from C is measured and validated. They are short, and two
+//! calls (`strlen`, then a test for ASCII) take longer than the report that they belong to. On
+//! x86-64 both are done for 16 bytes at a time.
 //!
-//! The 16 bytes are those of an aligned block, so they lie on one page, and one of them
-//! belongs to the string: the others may be read, whatever they are. The language has no
-//! such notion, so assembly reads them. Rejected: unaligned loads with a look at the end
-//! of the page, which tools that watch every byte take for a mistake.
+//! The 16 bytes are an aligned block, so they lie on one page. One of them belongs to the string,
+//! so the processor lets all of them be read. The language does not allow that, so assembly reads
+//! them. Rejected: unaligned loads with a test for the end of the page, which tools that watch
+//! every byte report as an error.
 
 use std::ffi::c_char;
 use std::slice;
 
-/// What stands for a text's length: the text ends with a NUL. In C it is BRAMA_TERMINATED.
+/// In place of a text's length: the text ends with a NUL. In C it is BRAMA_TERMINATED.
 pub(super) const TERMINATED: usize = usize::MAX;
 
 /// The bytes of a text of this length, or [`TERMINATED`], and whether they are known to be
@@ -29,7 +29,7 @@ pub(super) unsafe fn bytes<'a>(text: *const c_char, length: usize) -> Option<(&'
         length if length > isize::MAX as usize => return None,
         length => (length, false),
     };
-    // SAFETY: so many bytes: this function's # Safety, or what `measure` found.
+    // SAFETY: `text` has `length` bytes: this function's # Safety, or `measure` has found them.
     let bytes = unsafe { slice::from_raw_parts(text.cast(), length) };
     Some((bytes, is_ascii))
 }
@@ -58,7 +58,7 @@ unsafe fn measure(text: *const c_char) -> (usize, bool) {
         // SAFETY: the string has not ended, so the block has a byte of it.
         (ends, high) = unsafe { look_at(block) };
     }
-    // Of the last block, what comes before the NUL.
+    // In the last block, only the bytes before the NUL count.
     let last = ends.trailing_zeros();
     all_high |= high & ((1 << last) - 1);
     (before + last as usize, all_high == 0)
@@ -67,17 +67,17 @@ unsafe fn measure(text: *const c_char) -> (usize, bool) {
 #[cfg(all(target_arch = "x86_64", not(brama_direct)))]
 const BLOCK: usize = 16;
 
-/// Which of the bytes are NUL, and which have their highest bit set: one bit for each.
+/// Bit masks of the bytes that are NUL, and of those whose highest bit is set.
 ///
 /// # Safety
 ///
-/// Aligned, and one of the bytes may be read.
+/// The block is aligned, and one of its bytes may be read.
 #[inline]
 #[cfg(all(target_arch = "x86_64", not(brama_direct)))]
 unsafe fn look_at(block: *const u8) -> (u32, u32) {
     let (ends, high): (u32, u32);
-    // SAFETY: an aligned block lies on one page, which may be read as one of its bytes
-    // may. Every such processor has these instructions.
+    // SAFETY: the block is aligned, so it lies on one page. One of its bytes may be read (this
+    // function's # Safety), so the page may. Every x86-64 processor has these instructions.
     unsafe {
         std::arch::asm!(
             "movdqa {bytes}, xmmword ptr [{block}]",

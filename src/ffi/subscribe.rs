@@ -1,4 +1,4 @@
-//! Who wants which events, and subscriptions with a callback.
+//! Filters, subscriptions with a callback, and counts of events.
 
 use std::ffi::{c_char, c_void};
 use std::mem::size_of;
@@ -21,15 +21,14 @@ use crate::values::error::Error;
 use crate::values::event::{EventFilter, EventType};
 use crate::values::key::validate_name;
 
-/// Called with one event. All that it points to is valid until the callback returns.
-/// Runs on the manager's thread, or on one that polls; may call anything in this
-/// library, also end its own subscription. While it runs, no other event of the manager
-/// is delivered. Must not throw.
+/// Called with one event. What event points to is valid until the callback returns. The
+/// introduction (CALLBACKS) says where it runs and what it may do; it may even end its own
+/// subscription. While it runs, no other event of the manager is delivered.
 pub type brama_event_fn =
     Option<unsafe extern "C" fn(event: *const brama_event_t, user_data: *mut c_void)>;
 
-/// Called with several events at a time, the i-th at (const char *)events + i *
-/// event_size; otherwise as brama_event_fn.
+/// Called with several events at a time. The i-th is at (const char *)events + i * event_size.
+/// Otherwise as brama_event_fn.
 pub type brama_events_fn = Option<
     unsafe extern "C" fn(
         events: *const brama_event_t,
@@ -39,12 +38,12 @@ pub type brama_events_fn = Option<
     ),
 >;
 
-/// Whether an event is wanted; otherwise as brama_event_fn. A host that has no bool returns a byte:
-/// 0 is false.
+/// Returns whether an event is wanted; otherwise as brama_event_fn. A host that has no bool returns
+/// a byte: 0 is false.
 pub type brama_predicate_fn =
     Option<unsafe extern "C" fn(event: *const brama_event_t, user_data: *mut c_void) -> HostBool>;
 
-/// Which events a subscriber wants. What is not given is not filtered.
+/// Which events a subscriber wants. A field that is not given lets all events pass.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_filter_t {
@@ -54,24 +53,22 @@ pub struct brama_filter_t {
     pub event_types: u32,
     /// Zero; anything else is refused.
     pub reserved: u32,
-    /// Only connections with this identifier, in any scope unless one is given. NULL:
-    /// any. Copied by the call.
+    /// Only connections with this identifier, in any scope unless one is given. NULL: any.
     pub connection: *const c_char,
-    /// Only connections of this scope; BRAMA_NO_SCOPE: only those without one. NULL:
-    /// any. Copied by the call.
+    /// Only connections of this scope; BRAMA_NO_SCOPE: only those without one. NULL: any.
     pub scope: *const c_char,
-    /// Only events that it wants. NULL: all.
+    /// Only events for which the predicate returns true. NULL: all.
     pub predicate: brama_predicate_fn,
-    /// For the predicate.
+    /// The user data of the predicate.
     pub predicate_data: *mut c_void,
     /// Called with predicate_data when the subscription has ended, or if it cannot begin:
     /// exactly once per subscribe call that accepted this struct. It is not called if the
     /// struct was rejected because of its size or because unknown trailing bytes were not
-    /// zero. Called immediately if there is no predicate. NULL: nothing is to be done.
+    /// zero. It is called immediately if there is no predicate. NULL: none.
     pub predicate_destroy: brama_destroy_fn,
 }
 
-/// How many events of a manager went which way.
+/// What became of a manager's events, in numbers.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_event_counts_t {
@@ -79,19 +76,19 @@ pub struct brama_event_counts_t {
     pub size: usize,
     /// Events that a subscriber wanted when they happened.
     pub published: u64,
-    /// Deliveries: an event that three subscribers got counts three times.
+    /// Deliveries: an event that three subscribers received counts three times.
     pub delivered: u64,
-    /// Events that may be dropped and found no room, and all that a shutdown left.
+    /// Events of droppable types that found no room, and all events that a shutdown left.
     pub dropped: u64,
-    /// Events of the other types that were merged into a later one, or that no subscriber
-    /// needs because the connection came and went.
+    /// Events of the other types that were merged into a later one, or that were left out because
+    /// the connection was registered and removed meanwhile.
     pub coalesced: u64,
     /// Callbacks of Rust subscribers that panicked.
     pub panics: u64,
-    /// 1 while the background thread runs in this process, otherwise 0: the manager was
-    /// made without, or was shut down, or the system has no thread to give, or this is
-    /// the child of a fork that has not used it yet. Events are then delivered by
-    /// brama_poll and by draining a queue.
+    /// 1 while the background thread runs in this process, otherwise 0: the manager was made
+    /// without one or was shut down, the system refuses to start one, or this is the child of a
+    /// fork that has not used the manager yet. Without it, brama_poll and brama_queue_drain deliver
+    /// events.
     pub background_running: u32,
     /// Zero.
     pub reserved: u32,
@@ -145,21 +142,20 @@ pub unsafe extern "C" fn brama_event_counts_init(counts: *mut brama_event_counts
     unsafe { init(counts) }
 }
 
-/// Calls callback for every event that filter lets pass, until the subscription ends:
-/// by brama_unsubscribe, brama_unsubscribe_matching or the manager's shutdown.
+/// Calls callback for every event that filter lets pass, until the subscription ends: by
+/// brama_unsubscribe, by brama_unsubscribe_matching or by the manager's shutdown. A NULL filter
+/// lets everything pass.
 ///
-/// destroy, if not NULL, is called exactly once with user_data when the callback will
-/// not run any more: when the subscription has ended, on the thread that ended it or
-/// that ran the callback; or before this function returns if it fails, for whatever
-/// reason.
+/// destroy, if not NULL, is called exactly once with user_data, when the callback will not run any
+/// more: after the subscription has ended, by the thread that ended it or that ran the callback. If
+/// this function fails, for whatever reason, destroy is called before it returns.
 ///
-/// If out is not NULL, it gets the subscription, which the caller ends and frees with
-/// brama_unsubscribe, or NULL on error. The callback may run before *out is written. If out is
-/// NULL, the subscription lasts as long as the manager. A NULL filter lets everything pass.
+/// If out is not NULL, *out becomes the subscription, or NULL on error. The callback may run before
+/// *out is written. If out is NULL, the subscription lasts as long as the manager.
 ///
-/// Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN; BRAMA_ERR_UNSUPPORTED if the
-/// callback could never run, because the manager is to have a background thread and the system
-/// starts none.
+/// Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN; BRAMA_ERR_UNSUPPORTED if the manager is
+/// to have a background thread and the system refuses to start it, so that the callback could never
+/// run.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_subscribe(
     manager: *mut brama_t,
@@ -174,7 +170,8 @@ pub unsafe extern "C" fn brama_subscribe(
             let mut texts = Texts::default();
             brama.subscribe(filter, move |event| {
                 let event = translate_one(event, &mut texts);
-                // SAFETY: the host's function, with what it asked for.
+                // SAFETY: the host's function, with an event and the user data that the host gave
+                // with it: `brama_event_fn` in the header.
                 unsafe { callback(&raw const event, user_data.get()) };
             })
         };
@@ -184,8 +181,8 @@ pub unsafe extern "C" fn brama_subscribe(
     unsafe { subscribed(manager, filter, user_data, callback, out, begin) }
 }
 
-/// brama_subscribe with a callback for up to `most` events at a time: as many as there
-/// are when all that waited has been delivered. `most` is 1 to 16777216, or
+/// brama_subscribe with a callback for up to `most` events at a time. A batch is delivered when it
+/// has `most` events, or when no more events wait. `most` is 1 to 16777216; any other number is
 /// BRAMA_ERR_INVALID_CONFIG.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_subscribe_batched(
@@ -207,7 +204,8 @@ pub unsafe extern "C" fn brama_subscribe_batched(
                     .map(|event| translate(event, &mut texts))
                     .collect();
                 let size = size_of::<brama_event_t>();
-                // SAFETY: the host's function, with what it asked for.
+                // SAFETY: the host's function, with its events and the user data that the host gave
+                // with it: `brama_events_fn` in the header.
                 unsafe { callback(events.as_ptr(), size, events.len(), user_data.get()) };
             })
         };
@@ -217,19 +215,17 @@ pub unsafe extern "C" fn brama_subscribe_batched(
     unsafe { subscribed(manager, filter, user_data, callback, out, begin) }
 }
 
-/// Ends a subscription and frees it. When this has returned, the callback is not
-/// running and never will again, and destroy has been called: it waits for a callback
-/// under way on another thread.
+/// Ends a subscription and frees it. It waits for a callback under way on another thread. When it
+/// has returned, the callback is not running and never will again, and destroy has been called.
 ///
-/// Called from a callback, predicate or brama_destroy_fn, of this manager or any other, it
-/// waits for nothing and returns at once. The guarantee holds once the callback under way has
-/// returned, and destroy is called by the thread that runs it. So free user data in destroy,
-/// not after this call. The same is so when the time of a brama_shutdown_within was over. NULL
-/// is fine. Call it once.
+/// Called from a callback, predicate or brama_destroy_fn, of this manager or any other, it waits
+/// for nothing and returns at once. The guarantee then holds once the callback under way has
+/// returned, and the thread that runs it calls destroy. So free user data in destroy, not after
+/// this call. The same applies after a brama_shutdown_within whose time was over.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_unsubscribe(subscription: *mut brama_subscription_t) {
     guard::value((), || {
-        // SAFETY: NULL, or from `brama_subscribe`, and given back once.
+        // SAFETY: NULL, or from `hand_out`, and given back once: OWNERSHIP in the header.
         if let Some(given) = unsafe { given_back(subscription) } {
             given.subscription.unsubscribe();
         }
@@ -237,12 +233,11 @@ pub unsafe extern "C" fn brama_unsubscribe(subscription: *mut brama_subscription
     });
 }
 
-/// Frees a subscription without ending it: it lasts as long as the manager. NULL is fine. Call
-/// it once.
+/// Frees the pointer to a subscription without ending it: it lasts as long as the manager.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_subscription_detach(subscription: *mut brama_subscription_t) {
     guard::value((), || {
-        // SAFETY: NULL, or from `brama_subscribe`, and given back once.
+        // SAFETY: NULL, or from `hand_out`, and given back once: OWNERSHIP in the header.
         if let Some(given) = unsafe { given_back(subscription) } {
             given.subscription.detach();
         }
@@ -250,11 +245,11 @@ pub unsafe extern "C" fn brama_subscription_detach(subscription: *mut brama_subs
     });
 }
 
-/// Ends every subscription, of queues too, that falls under a pattern: it agrees with
-/// each part that the pattern gives, and wants no type beyond the pattern's. Its
-/// predicate is not looked at, nor destroyed. A NULL pattern is that of all
-/// subscriptions. The promise is that of brama_unsubscribe; subscriptions and queues
-/// are still to be freed.
+/// Ends every subscription, also of a queue, whose filter falls under a pattern: the filter has the
+/// same connection and the same scope, where the pattern gives them, and no type that the pattern
+/// does not have. The predicate of the pattern is ignored and not destroyed. A NULL pattern ends
+/// all subscriptions. The guarantee is that of brama_unsubscribe. Subscriptions and queues still
+/// have to be freed.
 ///
 /// Errors: BRAMA_ERR_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
@@ -273,9 +268,9 @@ pub unsafe extern "C" fn brama_unsubscribe_matching(
     })
 }
 
-/// Counts what became of a manager's events, and says whether its thread runs. Exact when
-/// nothing is on its way, after brama_poll, say. The struct has been through
-/// brama_event_counts_init. Errors: BRAMA_ERR_INVALID_ARGUMENT.
+/// Counts what became of a manager's events, and says whether its background thread runs. The
+/// counts are exact while no event is on its way, for example after brama_poll. Initialise the
+/// struct with brama_event_counts_init. Errors: BRAMA_ERR_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_event_counts(
     manager: *mut brama_t,
@@ -303,8 +298,8 @@ pub unsafe extern "C" fn brama_event_counts(
 }
 
 impl brama_filter_t {
-    /// What a subscriber means by a filter, NULL for everything. Its predicate's data is
-    /// taken over, also on error.
+    /// The filter that a caller gives; one that lets everything pass for NULL. Takes over the
+    /// predicate's data, even on error, unless the struct itself is refused.
     ///
     /// # Safety
     ///
@@ -322,7 +317,8 @@ impl brama_filter_t {
         Ok(filter.custom(move |event| {
             let mut texts = kept.take();
             let translated = translate_one(event, &mut texts);
-            // SAFETY: the host's function, with what it asked for.
+            // SAFETY: the host's function, with an event and the user data that the host gave with
+            // it: `brama_predicate_fn` in the header.
             let wanted = unsafe { predicate(&translated, data.get()) };
             kept.put(texts);
             wanted.is_true()
@@ -373,8 +369,8 @@ fn types_in(bits: u32) -> Result<Vec<EventType>, Error> {
         .collect())
 }
 
-/// The manager that a subscriber means, and its filter. The manager comes first: a filter that is
-/// refused, or has no predicate, calls the host, which may free the manager.
+/// The manager and the filter that a caller gives. The manager is cloned first: a filter that is
+/// refused, or has no predicate, calls the host's destroy function, which may free the manager.
 ///
 /// # Safety
 ///
@@ -391,7 +387,7 @@ pub(super) unsafe fn subscriber(
     }
 }
 
-/// Begins a subscription of either kind, and gives it into `out`.
+/// Begins a subscription of either kind, and writes it to `out` if that is not NULL.
 ///
 /// # Safety
 ///
@@ -419,6 +415,8 @@ unsafe fn subscribed<C>(
     })
 }
 
+/// Writes a subscription to `out`; detaches it if that is NULL.
+///
 /// # Safety
 ///
 /// `out` is NULL or a place for a pointer.

@@ -1,7 +1,6 @@
-//! Strings on their way to C: with a NUL at their end, in one piece of memory.
+//! Strings for C: with a NUL at their end, in one allocation.
 //!
-//! Rust code may have given a reason or metadata with a NUL in it; C sees what is
-//! before it.
+//! If Rust code gave a reason or metadata with a NUL in it, C sees the part before the NUL.
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_char};
@@ -16,8 +15,7 @@ pub(super) fn to_c(text: &str) -> CString {
     CString::new(&text[..end.unwrap_or(text.len())]).expect("cut before the first NUL")
 }
 
-/// Strings and pairs that belong together. What is put in stays where it is until the
-/// next [`Texts::begin`].
+/// Strings, pairs and settings of one answer. They do not move until the next [`Texts::begin`].
 #[derive(Default)]
 pub(super) struct Texts {
     bytes: Vec<u8>,
@@ -25,11 +23,12 @@ pub(super) struct Texts {
     settings: Option<Box<brama_settings_t>>,
 }
 
-// SAFETY: the pointers in `pairs` point into `bytes`, which goes wherever they go.
+// SAFETY: the pointers in `pairs` point into the heap memory of `bytes`, which moves to the other
+// thread together with them.
 unsafe impl Send for Texts {}
 
-/// Where texts are kept between two uses. A thread that finds them taken makes new
-/// ones. So no thread waits, not even in the child of a fork for one that is not there.
+/// A place for texts between two uses. A thread that finds it empty makes new texts. So no thread
+/// waits, and the child of a fork does not wait for a thread of the parent.
 pub(super) struct Shelf(AtomicPtr<Texts>);
 
 impl Shelf {
@@ -43,17 +42,19 @@ impl Shelf {
         if kept.is_null() {
             return Box::default();
         }
-        // SAFETY: from the box in `put`, and taken by this thread alone.
+        // SAFETY: not null, so from `Box::into_raw` in `put`; the swap took it out of the shelf, so
+        // no other thread has it.
         unsafe { Box::from_raw(kept) }
     }
 
-    /// Keeps these, and lets go of others that a nested call has put there meanwhile.
+    /// Keeps these texts, and frees others that a nested call has put there meanwhile.
     pub(super) fn put(&self, texts: Box<Texts>) {
         // ORDERING: Release, partner of the Acquire in `take`; Acquire for what is
         // dropped.
         let other = self.0.swap(Box::into_raw(texts), Ordering::AcqRel);
         if !other.is_null() {
-            // SAFETY: `put` leaked it from a box, and the swap made it this thread's alone.
+            // SAFETY: not null, so from `Box::into_raw` in `put`; the swap took it out of the
+            // shelf, so no other thread has it.
             drop(unsafe { Box::from_raw(other) });
         }
     }
@@ -65,7 +66,7 @@ impl Drop for Shelf {
     }
 }
 
-/// How much room some texts need.
+/// The room that some texts need.
 #[derive(Clone, Copy, Default)]
 pub(super) struct WaitRoom {
     bytes: usize,
@@ -86,7 +87,7 @@ impl WaitRoom {
 }
 
 impl Texts {
-    /// Forgets what was put in, and reserves room.
+    /// Clears the strings and pairs, and reserves room.
     pub(super) fn begin(&mut self, room: WaitRoom) {
         self.bytes.clear();
         self.pairs.clear();
@@ -94,12 +95,12 @@ impl Texts {
         self.pairs.reserve(room.pairs);
     }
 
-    /// Settings that belong to the strings.
+    /// Adds settings.
     pub(super) fn settings(&mut self, settings: brama_settings_t) -> *const brama_settings_t {
         &**self.settings.insert(Box::new(settings))
     }
 
-    /// NULL for none.
+    /// Adds a string; NULL for `None`.
     pub(super) fn text(&mut self, text: Option<&str>) -> *const c_char {
         let Some(text) = text else {
             return ptr::null();
@@ -112,7 +113,7 @@ impl Texts {
         unsafe { self.bytes.as_ptr().add(start).cast() }
     }
 
-    /// NULL and zero for none.
+    /// Adds pairs; NULL and zero if there are none.
     pub(super) fn map(
         &mut self,
         map: Option<&BTreeMap<String, String>>,

@@ -1,4 +1,4 @@
-//! Numbers and small structs that all parts of the interface share.
+//! Constants, small structs and names that all parts of the interface share.
 
 use std::ffi::{CStr, c_char, c_void};
 
@@ -25,17 +25,17 @@ pub type brama_cause_t = i32;
 
 /// It never opened, or is not open after the event, or the cause is not known yet.
 pub const BRAMA_CAUSE_NONE: brama_cause_t = 0;
-/// As many failures in a row as max_attempts.
+/// There were max_attempts failures in a row.
 pub const BRAMA_CAUSE_CONSECUTIVE: brama_cause_t = 1;
-/// As many failures within the window.
+/// There were max_attempts failures within the window.
 pub const BRAMA_CAUSE_WINDOW: brama_cause_t = 2;
-/// As large a share of failures as failure_rate.
+/// The share of failures reached failure_rate.
 pub const BRAMA_CAUSE_FAILURE_RATE: brama_cause_t = 3;
-/// As large a share of slow calls as slow_call_rate.
+/// The share of slow calls reached slow_call_rate.
 pub const BRAMA_CAUSE_SLOW_CALL_RATE: brama_cause_t = 4;
 /// The dependency asked to be left alone: brama_failure_for.
 pub const BRAMA_CAUSE_RETRY_AFTER: brama_cause_t = 5;
-/// A probe failed.
+/// A probe failed, or the share of failed probes reached half_open_failure_rate.
 pub const BRAMA_CAUSE_PROBE: brama_cause_t = 6;
 /// By hand: brama_open_circuit.
 pub const BRAMA_CAUSE_MANUAL: brama_cause_t = 7;
@@ -56,16 +56,16 @@ pub type brama_mode_t = i32;
 
 /// It opens, and rejects calls.
 pub const BRAMA_MODE_NORMAL: brama_mode_t = 0;
-/// It does nothing. Every call passes. Reports change the totals only, and are never stale.
-/// Nothing opens, closes or expires, and the state is closed. Control by hand takes effect when the
-/// mode returns. Leaving this mode resets the circuit, unless a hand holds it: an opening by hand
-/// stays, and so does a half-open state that a hand made meanwhile.
+/// It does nothing. Every call passes. Reports change the totals only, and are never stale. Nothing
+/// opens, closes or expires, and the state is closed. Control by hand takes effect when this mode
+/// ends. The end of this mode resets the circuit, with two exceptions: an opening by hand stays,
+/// and so does a half-open state that was made by hand in this mode.
 pub const BRAMA_MODE_DISABLED: brama_mode_t = 1;
 /// It opens and closes as in BRAMA_MODE_NORMAL, and rejects nothing. A call that it would reject
 /// passes, and counts in the totals only.
 pub const BRAMA_MODE_SHADOW: brama_mode_t = 2;
 
-/// What became of a call: one of the BRAMA_OUTCOME_ values.
+/// The outcome of a call: one of the BRAMA_OUTCOME_ values.
 pub type brama_outcome_t = i32;
 
 /// The dependency is fine.
@@ -100,14 +100,14 @@ pub const BRAMA_EVENT_CONNECTION_REGISTERED: brama_event_type_t = 10;
 pub const BRAMA_EVENT_CONNECTION_UNREGISTERED: brama_event_type_t = 11;
 /// The circuit admits probes.
 pub const BRAMA_EVENT_CIRCUIT_HALF_OPENED: brama_event_type_t = 12;
-/// A connection is gone, unregistered or cleaned up.
+/// A connection was removed: unregistered or cleaned up.
 pub const BRAMA_EVENT_CONNECTION_REMOVED: brama_event_type_t = 13;
 /// A call was not admitted. May be dropped under overload.
 pub const BRAMA_EVENT_CALL_REJECTED: brama_event_type_t = 14;
 /// A probe was admitted. May be dropped under overload.
 pub const BRAMA_EVENT_PROBE: brama_event_type_t = 15;
-/// Something that the user of the connection should know and that is no change of its
-/// state: the event's reason says it.
+/// Something other than a change of state, for those who use the connection: the event's reason is
+/// a text about it.
 pub const BRAMA_EVENT_NOTICE: brama_event_type_t = 16;
 
 /// A number that was not given, in a field of type uint32_t.
@@ -121,8 +121,8 @@ pub const BRAMA_NOT_GIVEN_I64: i64 = -2;
 /// A number that was not given, in a field of type double.
 pub const BRAMA_NOT_GIVEN_F64: f64 = -1.0e300;
 
-/// In a setting of type uint32_t: takes it back. A connection follows its manager again, a
-/// manager the default.
+/// Takes a setting of type uint32_t back: a connection follows its manager again, a manager the
+/// default.
 pub const BRAMA_INHERIT_U32: u32 = 0xfffffffd;
 /// Takes a setting of type uint64_t back.
 pub const BRAMA_INHERIT_U64: u64 = 0xfffffffffffffffd;
@@ -136,13 +136,13 @@ pub const BRAMA_INHERIT_F64: f64 = -2.0e300;
 pub const BRAMA_UNLIMITED: u32 = 0xffffffff;
 /// A time that never comes or a wait that never ends.
 pub const BRAMA_NEVER: u64 = 0xffffffffffffffff;
-/// No value: a time before its first occurrence, a window that is not there.
+/// No value: the time of something that has not happened, a window that is not set.
 pub const BRAMA_NONE: u64 = 0xfffffffffffffffc;
-/// No value, in a field of type double: a rate that is not there.
+/// No value, in a field of type double: a rate that is not set.
 pub const BRAMA_NONE_F64: f64 = -3.0e300;
 
-/// Two user-supplied strings, NUL-terminated UTF-8. Of several with one key, the last counts.
-/// Pairs come in arrays, so this struct never grows.
+/// A key and a value, user-supplied UTF-8 that ends with a NUL. Of several pairs with one key, the
+/// last counts. Pairs come in arrays, so this struct never grows.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_pair_t {
@@ -152,12 +152,12 @@ pub struct brama_pair_t {
     pub value: *const c_char,
 }
 
-/// Called once with the user data that was given beside it, when the library needs
-/// that no more. May call anything in this library, must not throw.
+/// Called once with the user data that was given with it, when the library needs the data no more.
+/// May call anything in this library. Must not throw.
 pub type brama_destroy_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
-/// "unknown", "closed", "open" or "half_open"; also "unknown" for other numbers. Never NULL,
-/// valid for ever.
+/// Returns "unknown", "closed", "open" or "half_open"; "unknown" also for other numbers. Never
+/// NULL, valid for ever.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_state_name(state: brama_state_t) -> *const c_char {
     let name: &CStr = match state {
@@ -169,8 +169,8 @@ pub extern "C" fn brama_state_name(state: brama_state_t) -> *const c_char {
     name.as_ptr()
 }
 
-/// The name of an event type, such as "state_change"; "unknown" for other numbers. Never NULL,
-/// valid for ever.
+/// Returns the name of an event type, such as "state_change"; "unknown" for other numbers. Never
+/// NULL, valid for ever.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_event_type_name(event_type: brama_event_type_t) -> *const c_char {
     let name: &CStr = match event_type {
@@ -195,7 +195,8 @@ pub extern "C" fn brama_event_type_name(event_type: brama_event_type_t) -> *cons
     name.as_ptr()
 }
 
-/// "normal", "disabled" or "shadow"; "unknown" for other numbers. Never NULL, valid for ever.
+/// Returns "normal", "disabled" or "shadow"; "unknown" for other numbers. Never NULL, valid for
+/// ever.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_mode_name(mode: brama_mode_t) -> *const c_char {
     let name: &CStr = match mode {
@@ -207,7 +208,7 @@ pub extern "C" fn brama_mode_name(mode: brama_mode_t) -> *const c_char {
     name.as_ptr()
 }
 
-/// The name of a cause, such as "window"; "none" for BRAMA_CAUSE_NONE, "unknown" for other
+/// Returns the name of a cause, such as "window"; "none" for BRAMA_CAUSE_NONE, "unknown" for other
 /// numbers. Never NULL, valid for ever.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_cause_name(cause: brama_cause_t) -> *const c_char {
@@ -225,17 +226,16 @@ pub extern "C" fn brama_cause_name(cause: brama_cause_t) -> *const c_char {
     name.as_ptr()
 }
 
-/// Why the circuit opened whose rejection was this thread's last call that failed:
-/// BRAMA_CAUSE_NONE if that was no rejection, or if the cause is not known. Each thread has its
-/// own.
+/// Returns why the circuit had opened, if this thread's last call that failed was a rejection.
+/// BRAMA_CAUSE_NONE if it was not, or if the cause is not known.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_last_error_cause() -> brama_cause_t {
     cause(guard::last_cause())
 }
 
-/// The reason of that opening: the text of the failure that opened the circuit, or of the hand that
-/// did, at most 256 bytes of it. NULL if there is none. Valid until the next call of this thread
-/// that fails, or its end. Each thread has its own.
+/// Returns the reason of that opening: the text of the failure that opened the circuit, or the one
+/// given when it was opened by hand. At most 256 bytes of it; NULL if there is none. Valid until
+/// the next call of this thread that fails, or until the thread ends.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_last_error_reason() -> *const c_char {
     guard::last_reason()
@@ -258,7 +258,7 @@ pub(super) fn state(state: State) -> brama_state_t {
     state as brama_state_t
 }
 
-// The two enumerations are numbered alike; these say so where it would break.
+// The constants equal the numbers of the Rust enums.
 const _: () = {
     assert!(State::Unknown as i32 == BRAMA_STATE_UNKNOWN);
     assert!(State::Closed as i32 == BRAMA_STATE_CLOSED);

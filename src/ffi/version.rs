@@ -1,4 +1,4 @@
-//! Which library this is.
+//! The version of the library.
 
 use std::ffi::{CStr, c_char};
 
@@ -11,16 +11,16 @@ const VERSION: &CStr = {
     }
 };
 
-/// The version of the library that is loaded, such as "0.1.0"; that of the header is
+/// Returns the version of the library that is loaded, such as "0.1.0". That of the header is
 /// BRAMA_VERSION_STRING. Never NULL, valid for ever.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_version() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// The version of the binary interface of the library that is loaded; a program works with it
-/// if this equals the header's BRAMA_ABI_VERSION. It is major * 1000, before version 1.0 +
-/// minor.
+/// Returns the version of the binary interface of the library that is loaded: the minor version
+/// before 1.0, and major * 1000 from then on. A program works with the library if this equals the
+/// header's BRAMA_ABI_VERSION.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_abi_version() -> u32 {
     ABI_VERSION

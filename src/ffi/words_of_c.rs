@@ -1,10 +1,10 @@
-//! Errors about settings in C's words. A field has another name than its setting where its unit is
-//! part of it, and lengths of time are numbers.
+//! Errors about settings in C's words. Fields that are lengths of time have names that end in
+//! `_ms`, and values that are numbers.
 
 use crate::values::error::{Error, Invalid};
 use crate::values::settings::setting_table;
 
-/// A function that knows the field of a setting.
+/// A function from the name of a setting to that of its field.
 macro_rules! field {
     ($($(#[$doc:meta])* $name:ident $variant:ident $field:ident: $kind:ident = $default:expr;)*) => {
         |setting| match setting {
@@ -42,7 +42,7 @@ fn words_of_c(invalid: &Invalid) -> (&'static str, String, String) {
     if field == invalid.name {
         return (field, invalid.value.clone(), allowed);
     }
-    // Below 1 ms C can give only 0.
+    // A length below 1 ms that comes from C is 0.
     let value = match invalid.value.strip_suffix(" ms") {
         Some(number) if number.parse::<u64>().is_ok() => number.to_owned(),
         _ => "0".to_owned(),
