@@ -1,8 +1,8 @@
 /*
  * brama.h: a circuit breaker, from C and C++.
  *
- * brama ("gate") keeps track of the health of a program's connections to what it depends on, and
- * stops calls to what is failing.
+ * brama ("gate") tracks the health of a program's connections to its dependencies, and stops calls
+ * to those that fail.
  *
  *     #include <brama.h>
  *     #include <stdio.h>
@@ -30,10 +30,10 @@
  *
  * Build with `cc program.c -lbrama`.
  *
- * STATES. A connection is closed from its registration: calls pass. A rule that fires opens it:
- * calls are rejected. When its expiry is over it is half-open: a limited number of calls, the
- * probes, test the dependency. Enough successes close it, one failure opens it again. Time is part
- * of the state: every function sees the state as of now, on any thread.
+ * STATES. The circuit of a connection is closed from the registration on: calls pass. A rule that
+ * fires opens it: calls are rejected. When its expiry is over it is half-open: a limited number of
+ * calls, the probes, test the dependency. Enough successes close it, one failure opens it again.
+ * Time is part of the state: every function sees the state as of now, on any thread.
  *
  * RULES. A circuit may have several rules. They are evaluated when a failure or a slow success is
  * reported, and the first one that fires opens the circuit:
@@ -45,11 +45,11 @@
  *                     share failure_rate of them are failures
  *     slow calls      the same minimum, and the share slow_call_rate of the reports lasted
  *                     slow_call_duration_ms or longer, failed or not
- *     last calls      the same shares of exactly the last rate_calls reports
+ *     last calls      the same two shares, among exactly the last rate_calls reports
  *     Retry-After     brama_failure_for: the dependency asked to be left alone
  *
- * Below minimum_calls no rate opens a circuit. A failure_rate replaces the default max_attempts,
- * so give max_attempts, too. To begin with:
+ * With fewer than minimum_calls reports no rate opens a circuit. A failure_rate replaces the
+ * default of max_attempts, so give max_attempts, too. To begin with:
  *
  *     options.max_attempts = 9;         // failures in a row, or
  *     options.failure_rate = 0.5;       // half of at least 20 calls within 10 s;
@@ -61,39 +61,43 @@
  * src/docs/rules.md in the source has settings for five kinds of dependency, what rates count
  * exactly, and what they cost.
  *
- * RECOVERY. half_open_max_calls probes may be out at once, and half_open_successes of them close
- * the circuit. With half_open_failure_rate as many probes are admitted in all, and their share of
- * failures decides. With ramp_ms the circuit then stays half-open for that long and admits a share
- * of the calls that grows from ramp_start (0.1) to 1. Two failures in a row, or a rate, open it
- * again. src/docs/recovery.md in the source says this in full.
+ * RECOVERY. half_open_max_calls probes may be out at once, and half_open_successes successes close
+ * the circuit. With half_open_failure_rate only half_open_max_calls probes are admitted in all, and
+ * the share of failures among them decides. With ramp_ms the circuit stays half-open for that long
+ * after its probes have succeeded. Meanwhile it admits a share of the calls that grows from
+ * ramp_start (0.1) to 1; two failures in a row, or a rate, open it again. src/docs/recovery.md in
+ * the source says this in full.
  *
  * TWO WAYS. Guarded calls: acquire a permit, call, report on the permit. Or ask (brama_available),
- * call, report (brama_success, brama_failure): simpler to add to existing code, but a half-open
- * circuit then admits every caller that asks. Both ways exist by name, and by handle. A handle
- * costs no look-up: keep one for a hot path.
+ * call, report (brama_success, brama_failure). The second way is simpler to add to existing code,
+ * but a half-open circuit then admits every caller that asks. Both ways exist by name and by
+ * handle. A handle costs no look-up: keep one for a hot path.
  *
  * NAMES. A connection has an identifier, and optionally a scope: ("payment_api", NULL) and
- * ("payment_api", "billing") are different connections. Each is 1 to 1024 bytes of UTF-8. Strings
- * that go in end with a NUL; functions whose name ends in _n take lengths instead. The library
- * copies what it keeps. All strings that come out end with a NUL, and their function says how long
- * they are valid.
+ * ("payment_api", "billing") are different connections. Identifier and scope have 1 to 1024 bytes
+ * of UTF-8 each. String arguments end with a NUL; functions whose name ends in _n take lengths
+ * instead. The library copies what it keeps. All strings that the library returns end with a NUL,
+ * and the function that returns one says how long it is valid.
  *
- * TEXT NEVER COSTS A REPORT. The library makes a reason, or metadata of a report, valid UTF-8 and
- * cuts it if it is too long. The report counts, and its event has BRAMA_EVENT_TRUNCATED.
+ * TEXT NEVER COSTS A REPORT. If a reason or the metadata of a report is no valid UTF-8 or too long,
+ * the library makes it valid and cuts it. The report counts, and its event has
+ * BRAMA_EVENT_TRUNCATED.
  *
  * POINTERS. A NULL manager is the default manager, and a NULL scope means that the connection has
- * none. No other pointer may be NULL unless its function says what NULL means. Otherwise a
- * function that returns a code returns BRAMA_ERR_INVALID_ARGUMENT, a bool is false, a pointer is
- * NULL, and nothing was done. Functions that end in _init, _free, _release or _detach ignore NULL,
- * and so does brama_unsubscribe.
+ * none. No other pointer may be NULL unless its function says what NULL means. A function that is
+ * given a NULL all the same does nothing: it returns BRAMA_ERR_INVALID_ARGUMENT, false or NULL.
+ * Functions that end in _init, _free, _release or _detach ignore NULL, and so does
+ * brama_unsubscribe.
  *
  * ERRORS. A function that can fail returns brama_result_t: BRAMA_OK, which is 0, or a negative
- * code. One that returns a pointer returns NULL. After a failure, brama_last_error_message() says
- * what was wrong, and brama_last_error_code() is its code, on this thread. The same holds after a
- * question of brama_available or brama_state (by name, by handle or with lengths) that was
- * answered false or BRAMA_STATE_UNKNOWN. A call that fails changes nothing, unless it says so.
+ * code. If it returns a pointer instead, it returns NULL. After a failure,
+ * brama_last_error_message() says what was wrong, and brama_last_error_code() is its code, on the
+ * thread that made the call. Both also say why a form of brama_available was false, and why a form
+ * of brama_state was BRAMA_STATE_UNKNOWN. A call that fails changes nothing, unless its function
+ * says so.
  *
- * OWNERSHIP. What a function makes is given back once; everything else is the caller's own memory.
+ * OWNERSHIP. The caller gives back once what a function has made, by the function of this table.
+ * All other memory is the caller's own.
  *
  *     made by                                        given back by
  *     brama_new                                      brama_free
@@ -106,8 +110,8 @@
  *     brama_save                                     brama_data_free
  *     brama_clock_new                                brama_clock_free
  *
- * Handles are counted, hence _release; everything else has one owner, hence _free. Handles,
- * subscriptions and queues may outlive their manager.
+ * Handles count their references, hence _release; everything else has one owner, hence _free.
+ * Handles, subscriptions and queues may outlive their manager.
  *
  * STRUCTS. Initialise a struct before you fill it in, with BRAMA_X_INIT where it is declared or
  * with brama_X_init. Both set `size`, which tells a newer library which fields your program was
@@ -125,20 +129,22 @@
  * milliseconds, made of the monotonic clock: a wall-clock jump opens and closes nothing. An
  * opening that would last longer than 34 years lasts until it is closed by hand.
  *
- * THREADS. Every function may be called from any thread at any time, with two exceptions. A
- * function that gives an owned thing back (OWNERSHIP) must be the last use of its pointer. Only
- * one thread at a time may drain a given queue, or take from a given snapshot.
+ * THREADS. Every function may be called from any thread at any time, with two exceptions. The call
+ * that gives something back (OWNERSHIP) must be the last use of it, on any thread. Only one thread
+ * at a time may drain a given queue, or take from a given snapshot.
  *
- * Calls, reports and questions never wait and take no lock. They allocate only if there is a
- * subscriber and the reason is longer than 38 bytes or there is metadata. These functions may wait
- * for a callback that is running on another thread: brama_poll (and brama_queue_drain and
- * brama_queue_wait where no background thread runs), brama_shutdown, brama_free,
- * brama_unsubscribe, brama_unsubscribe_matching, brama_queue_close, brama_queue_free, and until
- * its time is over brama_shutdown_within. Do not hold a lock meanwhile that a callback takes.
- * Called from a callback they wait for nothing.
+ * Asking, admitting and reporting never wait and take no lock. They allocate if a subscriber wants
+ * the event and its reason is longer than 38 bytes or it has metadata. src/docs/limits.md in the
+ * source has the few other cases, such as the first use by a thread.
+ *
+ * These functions may wait for a callback that is running on another thread: brama_poll (and
+ * brama_queue_drain and brama_queue_wait where no background thread runs), brama_shutdown,
+ * brama_free, brama_unsubscribe, brama_unsubscribe_matching, brama_queue_close, brama_queue_free,
+ * and brama_shutdown_within until its time is over. Do not call them with a lock held that a
+ * callback takes. Called from a callback they wait for nothing.
  *
  * A manager's background thread is called "brama-driver" and blocks all signals. If the system
- * starts none, brama_subscribe returns BRAMA_ERR_UNSUPPORTED,
+ * refuses to start it, brama_subscribe returns BRAMA_ERR_UNSUPPORTED,
  * brama_event_counts_t.background_running is 0, and everything else works as in a manager without
  * a background thread.
  *
@@ -148,42 +154,42 @@
  * count.
  *
  * CANCELLED THREADS. Do not cancel a thread (pthread_cancel) while it is inside a function of this
- * library: disable cancellation, or cancel where you wait for the dependency. Such a thread
- * reports brama_permit_cancelled.
+ * library: disable cancellation, or cancel where you wait for the dependency. If a thread is
+ * cancelled there, its cleanup handler reports brama_permit_cancelled.
  *
- * INTERPRETERS. Callbacks come on a foreign thread. An interpreter with a lock or with per-thread
- * state (Python, Ruby, Perl, R, Node) must not run its code there: it deadlocks or dies. Use a
- * queue and drain it on one of the interpreter's threads (brama_queue_fd wakes event loops),
- * brama_snapshot_new in place of brama_for_each where a callback is awkward, permits by pointer
- * (the functions that end in _at), and brama_connection_pass_word.
+ * INTERPRETERS. Callbacks run on a foreign thread. An interpreter with a lock or with per-thread
+ * state (Python, Ruby, Perl, R, Node) must not run its code there: it deadlocks or dies. Use
+ * instead: a queue that one of the interpreter's threads drains (brama_queue_fd wakes event loops);
+ * brama_snapshot_new in place of brama_for_each where a callback is awkward; permits by pointer
+ * (the functions that end in _at); and brama_connection_pass_word.
  *
- * CALLBACKS run on the manager's own thread, on one that calls brama_poll, or on one that calls
- * another of the functions that may wait (THREADS); never on a thread that reports. They may call
- * anything in this library, and none of their calls waits for another callback, of this manager or
- * any other. They must return: no longjmp and no C++ exception may leave them. On the manager's
- * thread all signals are blocked, also in what a callback starts there; a fault in a callback ends
- * the process without a handler.
+ * CALLBACKS run on the manager's background thread, or on a thread that calls a function that may
+ * wait (THREADS); never on a thread that reports. They may call anything in this library, and none
+ * of their calls waits for another callback, of this manager or any other. They must return: no
+ * longjmp and no C++ exception may leave them. On the background thread all signals are blocked,
+ * also in threads and processes that a callback starts there. A fault in such a callback ends the
+ * process without a handler.
  *
  * EVENTS. success, failure, probe and call_rejected may be dropped under overload, and every drop
  * is counted. All other types are delivered at least once to every subscriber that they match.
- * Where there is no room, the events of one type and connection arrive late, merged into the
- * latest of them (BRAMA_EVENT_COALESCED), and a connection that came and went meanwhile leaves
- * none. A subscriber that hears of a registration hears of the removal, afterwards. In a queue
- * that wants removals, nothing of that connection comes later. The capacities and the number of
- * connections bound the memory, since reasons and metadata are bounded, too (brama_report_t).
+ * Where there is no room, the events of one type and connection are merged into the latest of them
+ * (BRAMA_EVENT_COALESCED), which arrives late. A connection that was registered and removed
+ * meanwhile leaves none. A subscriber that receives a registration receives the removal,
+ * afterwards. In a queue that wants removals, nothing of that connection comes later. The
+ * capacities and the number of connections bound the memory, since reasons and metadata are
+ * bounded, too (brama_report_t).
  *
- * THE END OF THE PROCESS. exit() and a return from main deliver nothing: the background thread
- * runs on until the system ends it, also while atexit functions and destructors of static objects
- * run. So a program calls brama_shutdown_within(manager, timeout_ms, &left), with NULL for the
- * default manager, before it returns from main or calls exit, if it wants its last events or if
- * its callbacks use what such functions destroy. The call may be registered with atexit: functions
- * that were registered later, and destructors of static objects that were made later, have then
- * run already.
+ * THE END OF THE PROCESS. exit() and a return from main deliver nothing. The background thread runs
+ * until the system ends it, also while atexit functions and destructors of static objects run. So
+ * call brama_shutdown_within(manager, timeout_ms, &left), with NULL for the default manager, before
+ * that: if the program wants its last events, or if its callbacks use what such functions destroy.
+ * The call may be registered with atexit. Functions that were registered later, and destructors of
+ * static objects that were made later, have then run already.
  *
- * FORK. In the child of a fork() everything works on with the state that it had: managers,
- * handles, permits, subscriptions, queues. The background thread restarts by itself. Events that
- * were waiting are the parent's. The descriptor of a queue keeps its number and is the child's
- * own, to be registered again with an event loop.
+ * FORK. In the child of a fork() everything goes on with the state that it had: managers, handles,
+ * permits, subscriptions, queues. The background thread restarts by itself. Events that were
+ * waiting are the parent's. The descriptor of a queue keeps its number and belongs to the child:
+ * register it again with an event loop.
  */
 
 #ifndef BRAMA_H
@@ -236,15 +242,15 @@ extern "C" {
 #endif
 
 /**
- * The version of the library that is loaded, such as "0.1.0"; that of the header is
+ * Returns the version of the library that is loaded, such as "0.1.0". That of the header is
  * BRAMA_VERSION_STRING. Never NULL, valid for ever.
  */
 BRAMA_API const char *brama_version(void);
 
 /**
- * The version of the binary interface of the library that is loaded; a program works with it
- * if this equals the header's BRAMA_ABI_VERSION. It is major * 1000, before version 1.0 +
- * minor.
+ * Returns the version of the binary interface of the library that is loaded: the minor version
+ * before 1.0, and major * 1000 from then on. A program works with the library if this equals the
+ * header's BRAMA_ABI_VERSION.
  */
 BRAMA_API uint32_t brama_abi_version(void);
 
@@ -255,14 +261,14 @@ BRAMA_API uint32_t brama_abi_version(void);
  *         fprintf(stderr, "%s\n", brama_last_error_message());
  */
 
-/** What a function answers: BRAMA_OK, or one of the negative BRAMA_ERR_ values. */
+/** What a function returns: BRAMA_OK, or one of the negative BRAMA_ERR_ values. */
 typedef int32_t brama_result_t;
 
 /** Done. */
 #define BRAMA_OK 0
 /** An argument is NULL, not UTF-8, or out of its range. Nothing was done. */
 #define BRAMA_ERR_INVALID_ARGUMENT (-1)
-/** No connection of this name is registered, or not any more. */
+/** No connection of this name is registered (any more). */
 #define BRAMA_ERR_NOT_FOUND (-2)
 /** A connection of this name is registered already, and was left as it is. */
 #define BRAMA_ERR_ALREADY_REGISTERED (-3)
@@ -279,48 +285,47 @@ typedef int32_t brama_result_t;
 #define BRAMA_ERR_INVALID_CONFIG (-6)
 /** The manager was shut down. */
 #define BRAMA_ERR_SHUT_DOWN (-7)
-/** A defect of the library. It is contained: other calls still work. */
+/** A defect of the library was met. It is contained: other calls still work. */
 #define BRAMA_ERR_PANIC (-8)
 /** The operating system does not support, or refuses, what this function needs. */
 #define BRAMA_ERR_UNSUPPORTED (-9)
 
 /**
- * There is no memory for what the caller gave the size of, or the system has none. Where
- * the process runs out of memory otherwise, it is aborted.
+ * There is no memory for something of a size that the caller chose, or for what the operating
+ * system has to make. If the process runs out of memory in any other place, it is aborted.
  */
 #define BRAMA_ERR_OUT_OF_MEMORY (-10)
 
-/** A limit of the process or the system is reached: of open files, say. */
+/** A limit of the process or the system is reached, such as that of open files. */
 #define BRAMA_ERR_LIMIT (-11)
 
 /**
- * What a result code means in general, in English: a short sentence without details, even for
+ * Returns what a result code means in general: a short English text without details, even for
  * numbers that are no code. Never NULL, valid for ever.
  */
 BRAMA_API const char *brama_strerror(brama_result_t result);
 
 /**
- * The code of this thread's last call that failed, for functions that return a pointer or a
- * bool: one of the BRAMA_ERR_ values, or BRAMA_OK if none has failed. Calls that succeed leave
- * it as it is. Each thread has its own.
+ * Returns the code of this thread's last call that failed: one of the BRAMA_ERR_ values, or
+ * BRAMA_OK if none has failed. Calls that succeed leave it as it is. It is of use after functions
+ * that return a pointer or a bool.
  */
 BRAMA_API brama_result_t brama_last_error_code(void);
 
 /**
- * What went wrong in this thread's last call that failed, with the argument, its
- * value and what is allowed, such as
+ * Returns what was wrong in this thread's last call that failed: the argument, its value and what
+ * is allowed, such as
  *
  *   invalid setting `jitter` = 1.5: must be 0.0 to 1.0
  *
- * Of a rejection it says the connection's name, up to 40 bytes of it, and the cause of the
- * opening, what its rule had counted and its reason, as they are when this is asked:
+ * Of a rejection it says the connection's name, up to 40 bytes of it, the cause of the opening,
+ * what the rule had counted, and the reason. These are as of the call of this function:
  *
  *   rejected: the circuit of "db" is open (failure_rate, 12 of 20 calls failed: timeout),
  *   retry after 5s
  *
- * Never NULL; "" if no call of this thread has failed. Calls that succeed leave it
- * as it is. Valid until the next call of this thread that fails, or its end. Each
- * thread has its own.
+ * Never NULL; "" if no call of this thread has failed. Calls that succeed leave it as it is. Valid
+ * until the next call of this thread that fails, or until the thread ends.
  */
 BRAMA_API const char *brama_last_error_message(void);
 
@@ -358,8 +363,8 @@ BRAMA_API const char *brama_last_error_message(void);
 #define BRAMA_NOT_GIVEN_F64 (-1.0e300)
 
 /**
- * In a setting of type uint32_t: takes it back. A connection follows its manager again, a
- * manager the default.
+ * Takes a setting of type uint32_t back: a connection follows its manager again, a manager the
+ * default.
  */
 #define BRAMA_INHERIT_U32 UINT32_C(0xfffffffd)
 
@@ -378,10 +383,10 @@ BRAMA_API const char *brama_last_error_message(void);
 
 /** A time that never comes or a wait that never ends. */
 #define BRAMA_NEVER UINT64_C(0xffffffffffffffff)
-/** No value: a time before its first occurrence, a window that is not there. */
+/** No value: the time of something that has not happened, a window that is not set. */
 #define BRAMA_NONE UINT64_C(0xfffffffffffffffc)
 
-/** No value, in a field of type double: a rate that is not there. */
+/** No value, in a field of type double: a rate that is not set. */
 #define BRAMA_NONE_F64 (-3.0e300)
 
 /** The state of a circuit: one of the BRAMA_STATE_ values. */
@@ -427,7 +432,7 @@ typedef int32_t brama_event_type_t;
 #define BRAMA_EVENT_CONNECTION_UNREGISTERED 11
 /** The circuit admits probes. */
 #define BRAMA_EVENT_CIRCUIT_HALF_OPENED 12
-/** A connection is gone, unregistered or cleaned up. */
+/** A connection was removed: unregistered or cleaned up. */
 #define BRAMA_EVENT_CONNECTION_REMOVED 13
 /** A call was not admitted. May be dropped under overload. */
 #define BRAMA_EVENT_CALL_REJECTED 14
@@ -435,8 +440,8 @@ typedef int32_t brama_event_type_t;
 #define BRAMA_EVENT_PROBE 15
 
 /**
- * Something that the user of the connection should know and that is no change of its
- * state: the event's reason says it.
+ * Something other than a change of state, for those who use the connection: the event's reason is
+ * a text about it.
  */
 #define BRAMA_EVENT_NOTICE 16
 
@@ -450,10 +455,10 @@ typedef int32_t brama_mode_t;
 #define BRAMA_MODE_NORMAL 0
 
 /**
- * It does nothing. Every call passes. Reports change the totals only, and are never stale.
- * Nothing opens, closes or expires, and the state is closed. Control by hand takes effect when the
- * mode returns. Leaving this mode resets the circuit, unless a hand holds it: an opening by hand
- * stays, and so does a half-open state that a hand made meanwhile.
+ * It does nothing. Every call passes. Reports change the totals only, and are never stale. Nothing
+ * opens, closes or expires, and the state is closed. Control by hand takes effect when this mode
+ * ends. The end of this mode resets the circuit, with two exceptions: an opening by hand stays,
+ * and so does a half-open state that was made by hand in this mode.
  */
 #define BRAMA_MODE_DISABLED 1
 
@@ -468,17 +473,17 @@ typedef int32_t brama_cause_t;
 
 /** It never opened, or is not open after the event, or the cause is not known yet. */
 #define BRAMA_CAUSE_NONE 0
-/** As many failures in a row as max_attempts. */
+/** There were max_attempts failures in a row. */
 #define BRAMA_CAUSE_CONSECUTIVE 1
-/** As many failures within the window. */
+/** There were max_attempts failures within the window. */
 #define BRAMA_CAUSE_WINDOW 2
-/** As large a share of failures as failure_rate. */
+/** The share of failures reached failure_rate. */
 #define BRAMA_CAUSE_FAILURE_RATE 3
-/** As large a share of slow calls as slow_call_rate. */
+/** The share of slow calls reached slow_call_rate. */
 #define BRAMA_CAUSE_SLOW_CALL_RATE 4
 /** The dependency asked to be left alone: brama_failure_for. */
 #define BRAMA_CAUSE_RETRY_AFTER 5
-/** A probe failed. */
+/** A probe failed, or the share of failed probes reached half_open_failure_rate. */
 #define BRAMA_CAUSE_PROBE 6
 /** By hand: brama_open_circuit. */
 #define BRAMA_CAUSE_MANUAL 7
@@ -498,7 +503,7 @@ typedef int32_t brama_expiry_strategy_t;
  */
 #define BRAMA_EXPIRY_PROGRESSIVE 1
 
-/** What became of a call: one of the BRAMA_OUTCOME_ values. */
+/** The outcome of a call: one of the BRAMA_OUTCOME_ values. */
 typedef int32_t brama_outcome_t;
 
 /** The dependency is fine. */
@@ -507,14 +512,14 @@ typedef int32_t brama_outcome_t;
 #define BRAMA_OUTCOME_FAILURE 2
 
 /**
- * Called once with the user data that was given beside it, when the library needs
- * that no more. May call anything in this library, must not throw.
+ * Called once with the user data that was given with it, when the library needs the data no more.
+ * May call anything in this library. Must not throw.
  */
 typedef void (*brama_destroy_fn)(void *user_data);
 
 /**
- * Two user-supplied strings, NUL-terminated UTF-8. Of several with one key, the last counts.
- * Pairs come in arrays, so this struct never grows.
+ * A key and a value, user-supplied UTF-8 that ends with a NUL. Of several pairs with one key, the
+ * last counts. Pairs come in arrays, so this struct never grows.
  */
 typedef struct brama_pair_t {
     /** Not NULL. */
@@ -524,82 +529,71 @@ typedef struct brama_pair_t {
 } brama_pair_t;
 
 /**
- * "unknown", "closed", "open" or "half_open"; also "unknown" for other numbers. Never NULL,
- * valid for ever.
+ * Returns "unknown", "closed", "open" or "half_open"; "unknown" also for other numbers. Never
+ * NULL, valid for ever.
  */
 BRAMA_API const char *brama_state_name(brama_state_t state);
 
 /**
- * The name of an event type, such as "state_change"; "unknown" for other numbers. Never NULL,
- * valid for ever.
+ * Returns the name of an event type, such as "state_change"; "unknown" for other numbers. Never
+ * NULL, valid for ever.
  */
 BRAMA_API const char *brama_event_type_name(brama_event_type_t event_type);
 
-/** "normal", "disabled" or "shadow"; "unknown" for other numbers. Never NULL, valid for ever. */
+/**
+ * Returns "normal", "disabled" or "shadow"; "unknown" for other numbers. Never NULL, valid for
+ * ever.
+ */
 BRAMA_API const char *brama_mode_name(brama_mode_t mode);
 
 /**
- * The name of a cause, such as "window"; "none" for BRAMA_CAUSE_NONE, "unknown" for other
+ * Returns the name of a cause, such as "window"; "none" for BRAMA_CAUSE_NONE, "unknown" for other
  * numbers. Never NULL, valid for ever.
  */
 BRAMA_API const char *brama_cause_name(brama_cause_t cause);
 
 /**
- * Why the circuit opened whose rejection was this thread's last call that failed:
- * BRAMA_CAUSE_NONE if that was no rejection, or if the cause is not known. Each thread has its
- * own.
+ * Returns why the circuit had opened, if this thread's last call that failed was a rejection.
+ * BRAMA_CAUSE_NONE if it was not, or if the cause is not known.
  */
 BRAMA_API brama_cause_t brama_last_error_cause(void);
 
 /**
- * The reason of that opening: the text of the failure that opened the circuit, or of the hand that
- * did, at most 256 bytes of it. NULL if there is none. Valid until the next call of this thread
- * that fails, or its end. Each thread has its own.
+ * Returns the reason of that opening: the text of the failure that opened the circuit, or the one
+ * given when it was opened by hand. At most 256 bytes of it; NULL if there is none. Valid until
+ * the next call of this thread that fails, or until the thread ends.
  */
 BRAMA_API const char *brama_last_error_reason(void);
 
 /* -- Opaque types -------------------------------------------------------------------- */
 
-/**
- * A clock that moves only when advanced, for tests without sleeping. Made by
- * brama_clock_new, freed by brama_clock_free. May be used by any number of threads
- * at once.
- */
+/** A clock that moves only when brama_clock_advance moves it, for tests without sleeping. */
 typedef struct brama_clock_t brama_clock_t;
 
 /**
- * A handle of a connection: resolved once, no look-up after. What one keeps for a
- * hot path. May be used by any number of threads at once, after the connection was
- * unregistered or cleaned up (BRAMA_ERR_NOT_FOUND) and after its manager was shut
- * down or freed (BRAMA_ERR_SHUT_DOWN). Counted: what brama_register,
- * brama_get_or_register, brama_connection_get and brama_connection_retain give is
- * given back by one brama_connection_release each.
+ * A handle of a connection: the name was looked up once, and calls by handle need no look-up. Keep
+ * one for a hot path. It may still be used after the connection was unregistered or cleaned up
+ * (calls then return BRAMA_ERR_NOT_FOUND) and after its manager was shut down or freed
+ * (BRAMA_ERR_SHUT_DOWN). Each reference, from brama_register, brama_get_or_register,
+ * brama_connection_get or brama_connection_retain, needs one brama_connection_release.
  */
 typedef struct brama_connection_t brama_connection_t;
 
 /**
- * A subscription whose events wait until they are drained. Made by brama_queue_new,
- * freed by brama_queue_free. May be used by several threads at once, but one thread
- * at a time drains it and reads what it drained.
+ * A subscription whose events wait until they are drained. Only one thread at a time may drain it
+ * and read what it has drained.
  */
 typedef struct brama_queue_t brama_queue_t;
 
-/**
- * The status of every connection at one time, taken out one after the other. Made by
- * brama_snapshot_new, freed by brama_snapshot_free. Used by one thread at a time.
- */
+/** The status of every connection, taken out one after the other. Used by one thread at a time. */
 typedef struct brama_snapshot_t brama_snapshot_t;
 
-/**
- * A subscription with a callback, ended and freed by brama_unsubscribe. May be made
- * and ended on any thread.
- */
+/** A subscription with a callback. */
 typedef struct brama_subscription_t brama_subscription_t;
 
 /**
- * A manager: registers connections, decides which calls may pass, keeps the books.
- * Wherever one is asked for, NULL is the process-wide default manager. May be used
- * by any number of threads at once. Made by brama_new, freed by brama_free.
+ * A manager: registers connections, decides which calls may pass, and keeps their totals. NULL is
+ * the process-wide default manager.
  */
 typedef struct brama_t brama_t;
 
@@ -617,17 +611,17 @@ typedef struct brama_t brama_t;
  */
 
 /**
- * Settings of one connection. What is not given follows the manager's setting, even when
- * that changes later. A setting that was given is taken back with BRAMA_INHERIT_U32,
- * BRAMA_INHERIT_U64, BRAMA_INHERIT_I32 or BRAMA_INHERIT_F64.
+ * Settings of one connection. A setting that is not given follows the manager's, even when that
+ * changes later. BRAMA_INHERIT_U32, BRAMA_INHERIT_U64, BRAMA_INHERIT_I32 or BRAMA_INHERIT_F64
+ * takes a setting back that was given before.
  */
 typedef struct brama_options_t {
     /** Bytes of this struct; set by brama_options_init. */
     size_t size;
     /**
-     * Failures that open the circuit: in a row, or within the window if there is
-     * one. At least 1, with a window at most 65536; or BRAMA_UNLIMITED. Default 5.
-     * With a failure_rate and no window the default is BRAMA_UNLIMITED.
+     * The number of failures that opens the circuit: in a row, or within the window if there is
+     * one. At least 1, with a window at most 65536; or BRAMA_UNLIMITED. Default 5. With a
+     * failure_rate and no window the default is BRAMA_UNLIMITED.
      */
     uint32_t max_attempts;
     /** BRAMA_EXPIRY_FIXED (default) or BRAMA_EXPIRY_PROGRESSIVE. */
@@ -637,20 +631,20 @@ typedef struct brama_options_t {
     /** The first expiry of the progressive strategy. At least 1. Default: expiry_ms. */
     uint64_t initial_expiry_ms;
     /**
-     * The longest expiry of the progressive strategy. At least the initial one.
-     * Default: ten times that.
+     * The longest expiry of the progressive strategy. At least initial_expiry_ms. Default: ten
+     * times that.
      */
     uint64_t max_expiry_ms;
     /** The factor of the progressive strategy. Finite, at least 1.0. Default 2.0. */
     double backoff_factor;
     /**
-     * Prolongs every automatic expiry by a random part of up to so many times
-     * itself. 0.0 to 1.0. Default 0.0.
+     * Prolongs every automatic expiry by a random length, at most this part of the expiry. 0.0 to
+     * 1.0. Default 0.0.
      */
     double jitter;
     /**
-     * Failures count if they happened less than this long ago. At least 1;
-     * BRAMA_NONE (default): failures in a row count, however old.
+     * The length of the window: failures count if they happened less than this long ago. At least
+     * 1; BRAMA_NONE (default): failures in a row count, however old.
      */
     uint64_t window_ms;
     /**
@@ -669,9 +663,9 @@ typedef struct brama_options_t {
     uint64_t cancelled_after_ms;
     /**
      * 1 (default): a success clears the failures in the window. 0: they count until they are as
-     * old as the window; only a recovery and a reset clear them.
-     * Then each success after the first failure looks at the circuit's settings until a recovery:
-     * some tens of ns. Without a window a success always clears them.
+     * old as the window; only a recovery and a reset clear them. With 0, each success after the
+     * first failure looks at the circuit's settings until a recovery: some tens of ns. Without a
+     * window a success always clears the failures in a row.
      */
     int32_t success_clears_window;
     /** BRAMA_MODE_NORMAL (default), BRAMA_MODE_DISABLED or BRAMA_MODE_SHADOW. */
@@ -684,22 +678,21 @@ typedef struct brama_options_t {
      */
     double failure_rate;
     /**
-     * The time over which the rates count reports. 1000 to 3600000. It takes the place of a
-     * rate_calls that was given before or is the manager's; one call cannot give both.
-     * Default 10000.
+     * The time over which the rates count reports. 1000 to 3600000. It replaces a rate_calls that
+     * was given before or is the manager's; one call cannot give both. Default 10000.
      */
     uint64_t rate_window_ms;
     /**
      * How many of the last reports the rates count, in place of those within rate_window_ms.
-     * 10 to 100000. It takes the place of a rate_window_ms that was given before or is the
-     * manager's; one call cannot give both. BRAMA_NONE (default): the rates count in time,
-     * whatever the manager's setting says.
+     * 10 to 100000. It replaces a rate_window_ms that was given before or is the manager's; one
+     * call cannot give both. BRAMA_NONE (default): the rates count in time, whatever the manager's
+     * setting says.
      */
     uint64_t rate_calls;
     /**
-     * How many reports a rate needs before it opens the circuit: with fewer in its window a rate
-     * never does. At least 1, and with rate_calls at most as many: one level cannot contradict
-     * itself, and an inherited or default minimum is lowered. Default 20.
+     * How many reports in its window a rate needs before it may open the circuit. At least 1. A
+     * connection, or manager, that has a rate_calls of its own cannot have a larger minimum of its
+     * own; an inherited or default one is lowered. Default 20.
      */
     uint64_t minimum_calls;
     /** A call that lasts at least so long is slow. At least 1; BRAMA_NONE (default): no call is. */
@@ -707,23 +700,24 @@ typedef struct brama_options_t {
     /**
      * The share of slow calls among the reports that opens the circuit, once there are
      * minimum_calls; a slow failure counts as slow, too. Above 0.0, at most 1.0; BRAMA_NONE_F64
-     * (default): the share does not count. A connection's needs a slow_call_duration_ms in
-     * effect; a manager's waits for one of a connection.
+     * (default): the share does not count. Without a slow_call_duration_ms in effect, a
+     * connection's is refused, and a manager's has no effect.
      */
     double slow_call_rate;
     /**
      * The share of failures among half_open_max_calls probes that opens a half-open circuit
-     * again; a smaller one closes it. It is decided as soon as it is certain, and so many probes
-     * are admitted in all. A slow success counts as a failure where slow_call_rate is set. It
-     * takes the place of a half_open_successes that was given before or is the manager's; one call
-     * cannot give both. Above 0.0, at most 1.0; BRAMA_NONE_F64 (default): one failure opens it,
-     * half_open_successes close it.
+     * again; a smaller share closes it. No more than half_open_max_calls probes are admitted in
+     * all, and the circuit changes as soon as the result is certain. A slow success counts as a
+     * failure where slow_call_rate is set. It replaces a half_open_successes that was given before
+     * or is the manager's; one call cannot give both. Above 0.0, at most 1.0; BRAMA_NONE_F64
+     * (default): one failure opens the circuit, half_open_successes close it.
      */
     double half_open_failure_rate;
     /**
-     * For how long a circuit whose probes have succeeded stays half-open and admits a growing
-     * share of the calls, until it closes. Two failures in a row open it again, and so does a
-     * rate. At least 1, rounded up to 2; BRAMA_NONE (default): it closes at once.
+     * The length of the ramp: a circuit whose probes have succeeded stays half-open for so long
+     * and admits a growing share of the calls, and then closes. Two failures in a row open it
+     * again, and so does a rate. At least 1, rounded up to 2; BRAMA_NONE (default): it closes at
+     * once.
      */
     uint64_t ramp_ms;
     /**
@@ -732,31 +726,29 @@ typedef struct brama_options_t {
      */
     double ramp_start;
     /**
-     * The state in which the circuit begins: 0 (default), closed; above 0, open for so many ms;
-     * -1, which is BRAMA_NEVER, open until it is closed or reset by hand. Its cause is
-     * BRAMA_CAUSE_MANUAL then. For a registration only: refused where an existing connection is
-     * configured, and without effect where one is found.
+     * The state in which the circuit begins. 0 (default): closed. Above 0: open for so many ms.
+     * -1, which is BRAMA_NEVER: open until it is closed or reset by hand. The cause of such an
+     * opening is BRAMA_CAUSE_MANUAL. For a registration only: brama_configure_connection and
+     * brama_connection_configure refuse it; brama_get_or_register ignores it if the connection
+     * exists.
      */
     int64_t initial_state;
-    /**
-     * The connection's metadata as a whole, replacing what was there. NULL: not
-     * given. Copied by the call.
-     */
+    /** The connection's metadata, which replaces all that it had. NULL: not given. */
     const brama_pair_t *metadata;
     /** How many pairs metadata has. */
     size_t metadata_count;
 } brama_options_t;
 
 /**
- * Settings of a manager. What is not given has its default, or stays as it is in
- * brama_configure. BRAMA_INHERIT_U32 and its kin stand for the default.
+ * Settings of a manager. In brama_new a setting that is not given has its default; in
+ * brama_configure it stays as it is. BRAMA_INHERIT_... stands for the default.
  */
 typedef struct brama_config_t {
     /** Bytes of this struct; set by brama_config_init. */
     size_t size;
     /**
-     * Default for connections that do not set their own. It and the fields that follow have
-     * the meaning and limits given in brama_options_t, where that has them.
+     * For connections that do not set their own. This and the following fields of the same names
+     * have the meaning, the limits and the defaults that brama_options_t gives.
      */
     uint32_t max_attempts;
     /** As in brama_options_t. */
@@ -803,7 +795,9 @@ typedef struct brama_config_t {
     uint64_t ramp_ms;
     /** As in brama_options_t. */
     double ramp_start;
-    /** How often unused connections are looked for. At least 1. Default 10000. */
+    /**
+     * The time between two cleanups, which remove unused connections. At least 1. Default 10000.
+     */
     uint64_t cleanup_interval_ms;
     /**
      * A connection without activity for this long is removed. At least 1, or
@@ -816,17 +810,17 @@ typedef struct brama_config_t {
      */
     int32_t auto_register;
     /**
-     * 1 (default): a thread of the manager's does what is due while no call comes. 0:
-     * call brama_poll now and then. Only for brama_new.
+     * 1 (default): the manager has a background thread, which does what is due while no call
+     * comes. 0: call brama_poll now and then. Only for brama_new.
      */
     int32_t background;
     /**
-     * How many happenings can wait to be delivered as events, each in some 128 bytes that
-     * are taken at once. 1 to 16777216. Default 1024. Only for brama_new.
+     * How many happenings can wait to be delivered as events. brama_new allocates some 128 bytes
+     * for each. 1 to 16777216. Default 1024. Only for brama_new.
      */
     uint64_t event_capacity;
     /**
-     * Tells the time instead of the machine's clock, if not NULL. May be freed after
+     * The clock that the manager reads instead of the machine's, if not NULL. May be freed after
      * brama_new. Only for brama_new.
      */
     const brama_clock_t *clock;
@@ -839,9 +833,8 @@ BRAMA_API void brama_options_init(brama_options_t *options);
 BRAMA_API void brama_config_init(brama_config_t *config);
 
 /**
- * Changes the manager's settings that are given, all at once; the others stay. Its
- * connections follow where they have no setting of their own. Counts, deadlines and
- * permits survive.
+ * Changes the manager's settings that are given, all at once; the others stay. Connections
+ * without a setting of their own follow. Counts, deadlines and permits survive.
  *
  * Errors: BRAMA_ERR_INVALID_CONFIG (nothing was changed), BRAMA_ERR_INVALID_ARGUMENT,
  * BRAMA_ERR_SHUT_DOWN.
@@ -903,58 +896,53 @@ brama_result_t brama_connection_configure(const brama_connection_t *connection,
  */
 
 /**
- * Makes a manager. NULL for the defaults. The caller frees it with brama_free. NULL on error:
- * brama_last_error_message names the field, or says that there is no memory for
- * event_capacity. That the system starts no background thread is no error here:
- * brama_event_counts says so.
+ * Makes a manager. A NULL config stands for the defaults. Errors: a setting that is out of its
+ * range, or no memory for event_capacity. If the system refuses to start a background thread, that
+ * is no error here: brama_event_counts says whether one is running.
  */
 BRAMA_API BRAMA_MUST_USE brama_t *brama_new(const brama_config_t *config);
 
 /**
- * The process-wide manager, made with the default settings on first use. It is what NULL
- * stands for. Never freed: brama_free leaves it as it is. Never NULL.
+ * Returns the process-wide default manager, for which NULL stands. Its first use makes it, with
+ * the default settings. Never NULL. brama_free does not free it.
  */
 BRAMA_API brama_t *brama_default(void);
 
 /**
- * Shuts a manager down, see brama_shutdown, and frees it. Handles, subscriptions and
- * queues stay valid until they are released; permits by name do not. NULL is fine:
- * nothing happens, as for the default manager. No other thread may be using the
- * pointer. It waits as long as the callbacks take: call brama_shutdown_within first where
- * that may be too long. May be called from a callback: callbacks for events already
- * queued still run afterwards, and must not use the pointer.
+ * Shuts a manager down (brama_shutdown) and frees it; does nothing for the default manager.
+ * Handles, subscriptions and queues stay valid until they are given back; permits by name do not.
+ * It waits as long as the callbacks take: call brama_shutdown_within first where that may be too
+ * long. May be called from a callback: callbacks for events already queued still run afterwards,
+ * and must not use the pointer.
  */
 BRAMA_API void brama_free(brama_t *manager);
 
 /**
  * Shuts a manager down: all connections are removed, any later operation on them returns
- * BRAMA_ERR_SHUT_DOWN, the events that wait are delivered, all subscriptions end, and its
- * thread is joined. Further calls do nothing. NULL: the default manager, for the rest of the
- * process.
+ * BRAMA_ERR_SHUT_DOWN, the events that wait are delivered, all subscriptions end, and the
+ * background thread is joined. Further calls do nothing. The default manager stays shut down for
+ * the rest of the process.
  *
- * It waits as long as the callbacks take; brama_shutdown_within does not. Called from a
- * callback, predicate or brama_destroy_fn, of this manager or any other, it waits for
- * nothing and returns at once; the rest is done by the background thread, or by the
- * thread that runs the callback, when that has returned.
+ * It waits as long as the callbacks take; brama_shutdown_within has a limit. Called from a
+ * callback, predicate or brama_destroy_fn, of this manager or any other, it waits for nothing and
+ * returns at once. The background thread, or the thread that runs the callback, does the rest
+ * after the callback has returned.
  */
 BRAMA_API brama_result_t brama_shutdown(brama_t *manager);
 
 /**
- * Shuts a manager down as brama_shutdown does, within timeout_ms (BRAMA_NEVER: however
- * long that takes). If left is not NULL, *left becomes the number of events that were
- * not delivered: 0 if all were.
+ * Shuts a manager down as brama_shutdown does, within timeout_ms (BRAMA_NEVER: without a limit).
+ * If left is not NULL, *left becomes the number of events that were not delivered: 0 if all were.
  *
- * When the time is over, what waits is not delivered any more, and a callback under way
- * is left alone: it may still be running when this returns, and its destroy function is
- * called by its thread afterwards. Later calls of brama_shutdown, brama_free and
- * brama_unsubscribe do not wait for it. An event is left if it was not offered to every
- * subscriber, or its last callback has not returned; events in batches that were not
- * handed over count once for each batch.
+ * When the time is over, events that wait are not delivered any more. A callback under way may
+ * still be running when this function returns; the thread that runs it then calls its destroy
+ * function. Later calls of brama_shutdown, brama_free and brama_unsubscribe do not wait for it. An
+ * event is left if it was not offered to every subscriber, or if its last callback has not
+ * returned. An event in batches that were not delivered counts once for each batch.
  *
- * Without a background thread the callbacks run on the calling thread, and the time is looked
- * at between two of them. Called from a callback it returns at once, as brama_shutdown does,
- * and *left is how many happenings wait. NULL: the default manager, for the rest of the
- * process.
+ * Without a background thread the callbacks run on the calling thread, which checks the time
+ * between two of them. Called from a callback it returns at once, as brama_shutdown does, and
+ * *left is the number of happenings that wait.
  */
 BRAMA_API
 brama_result_t brama_shutdown_within(brama_t *manager,
@@ -963,8 +951,8 @@ brama_result_t brama_shutdown_within(brama_t *manager,
 
 /**
  * Does what is due: expiries, cleanup, delivery of events. Needed without a background thread,
- * harmless with one. Runs callbacks on the calling thread. Inside a callback it does nothing.
- * NULL: the default manager. Never fails.
+ * harmless with one. Runs callbacks on the calling thread. Called from a callback of the same
+ * manager it does nothing. Never fails.
  */
 BRAMA_API brama_result_t brama_poll(brama_t *manager);
 
@@ -982,35 +970,35 @@ BRAMA_API brama_result_t brama_poll(brama_t *manager);
  */
 
 /**
- * What a report says beyond its outcome, for the `_with` functions. It goes into the
- * events; everything is copied by the call.
+ * The part of a report beside its outcome: a reason and metadata, which go into the events.
  *
- * Text never costs a report. What is too long is cut at a character's boundary, and the
- * event has BRAMA_EVENT_TRUNCATED: a reason, and each value of the metadata, at 1 KiB. Of
- * the metadata at most 64 pairs and 8 KiB are kept, keys and values together: pairs are
- * taken in the order of their keys, and one that does not fit any more, or has a key of
- * more than 1 KiB, is left out. What is no UTF-8 becomes U+FFFD. A pair without key or
- * value is left out, and so is all metadata if the array is NULL or larger than memory. So is a
- * reason whose length is more than PTRDIFF_MAX.
+ * Text never costs a report. The library keeps the following bounds; where it cuts or leaves
+ * something out, the event has BRAMA_EVENT_TRUNCATED.
+ *
+ * A reason, and each value of the metadata, is cut at 1 KiB, at a character's boundary. Bytes that
+ * are no UTF-8 become U+FFFD. At most 64 pairs and 8 KiB of metadata are kept, keys and values
+ * together. Pairs are taken in the order of their keys. A pair is left out if it does not fit any
+ * more, if its key has more than 1 KiB, or if its key or value is NULL. All metadata is left out
+ * if the array is NULL or larger than memory, and so is a reason longer than PTRDIFF_MAX.
  */
 typedef struct brama_report_t {
     /** Bytes of this struct; set by brama_report_init. */
     size_t size;
-    /** Why, UTF-8. NULL: not said. Up to 38 bytes are kept without allocating. */
+    /** The reason, UTF-8. NULL: none. Up to 38 bytes are kept without allocating. */
     const char *reason;
-    /** Strings of the caller's. NULL: none. */
+    /** User-supplied strings. NULL: none. */
     const brama_pair_t *metadata;
     /** How many pairs metadata has. */
     size_t metadata_count;
     /**
-     * If not NULL, and a failure was counted, gets how many failures count now: in a
-     * row, or inside the window if there is one.
+     * If not NULL, and a failure was counted, *failure_count becomes the number of failures that
+     * count now: in a row, or inside the window if there is one.
      */
     uint32_t *failure_count;
     /**
-     * Bytes of the reason, which may contain anything; BRAMA_TERMINATED (default): it ends
-     * with a NUL. 0: the reason is empty. A designated initialiser that leaves this field out
-     * makes it 0: begin with BRAMA_REPORT_INIT instead.
+     * Bytes of the reason; BRAMA_TERMINATED (default): it ends with a NUL. 0: the reason is empty.
+     * A designated initialiser that leaves this field out makes it 0: begin with
+     * BRAMA_REPORT_INIT instead.
      */
     size_t reason_length;
 } brama_report_t;
@@ -1037,9 +1025,8 @@ BRAMA_API void brama_report_init(brama_report_t *report);
 /**
  * Registers a connection, closed.
  *
- * identifier and scope are 1 to 1024 bytes of UTF-8; a NULL scope is none, which is not the
- * same as any scope. NULL options: the manager's settings in everything. If out is not NULL,
- * it gets a handle, to be released by the caller, or NULL on error.
+ * NULL options: the manager's settings in everything. If out is not NULL, *out becomes a handle,
+ * or NULL on error.
  *
  * Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_INVALID_CONFIG, BRAMA_ERR_ALREADY_REGISTERED
  * (the existing connection is left as it is), BRAMA_ERR_SHUT_DOWN.
@@ -1052,10 +1039,10 @@ brama_result_t brama_register(brama_t *manager,
                               brama_connection_t **out);
 
 /**
- * brama_register with strings that need no NUL at their end: identifier_length and
- * scope_length are their bytes. BRAMA_TERMINATED instead: the string ends with a NUL. Other
- * lengths above PTRDIFF_MAX are BRAMA_ERR_INVALID_ARGUMENT. The length of a NULL scope does not
- * matter. For hosts whose strings have lengths.
+ * brama_register for hosts whose strings have lengths. The strings need no NUL at their end:
+ * identifier_length and scope_length are the numbers of their bytes, or BRAMA_TERMINATED for a
+ * string that ends with a NUL. Other lengths above PTRDIFF_MAX are refused with
+ * BRAMA_ERR_INVALID_ARGUMENT. The length of a NULL scope is ignored.
  */
 BRAMA_API
 brama_result_t brama_register_n(brama_t *manager,
@@ -1067,10 +1054,10 @@ brama_result_t brama_register_n(brama_t *manager,
                                 brama_connection_t **out);
 
 /**
- * brama_register, or a handle of the existing connection, whose settings stay as they
- * are. As brama_register, without BRAMA_ERR_ALREADY_REGISTERED. If options give other
- * settings than the connection has, a BRAMA_EVENT_NOTICE says so: once for each
- * connection, when there is a subscriber.
+ * Registers a connection as brama_register does. If it is registered already, its settings stay
+ * as they are, and *out becomes a handle of it. If options give other settings than it has, a
+ * BRAMA_EVENT_NOTICE says so: once for each connection, when there is a subscriber. Errors as
+ * brama_register, without BRAMA_ERR_ALREADY_REGISTERED.
  */
 BRAMA_API
 brama_result_t brama_get_or_register(brama_t *manager,
@@ -1090,8 +1077,8 @@ brama_result_t brama_get_or_register_n(brama_t *manager,
                                        brama_connection_t **out);
 
 /**
- * Removes a connection. Its handles answer BRAMA_ERR_NOT_FOUND from now on, and are
- * released as ever.
+ * Removes a connection. Existing handles return BRAMA_ERR_NOT_FOUND from now on; you still have
+ * to release them.
  *
  * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
@@ -1101,8 +1088,8 @@ brama_result_t brama_unregister(brama_t *manager,
                                 const char *scope);
 
 /**
- * Gives a handle of a registered connection into *out, to be released by the caller;
- * NULL on error. With the manager's auto_register an unknown name is registered.
+ * Looks a connection up: *out becomes a handle of it, or NULL on error. With the manager's
+ * auto_register an unknown name is registered.
  *
  * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
@@ -1124,10 +1111,10 @@ brama_result_t brama_connection_get_n(brama_t *manager,
                                       brama_connection_t **out);
 
 /**
- * Whether a call would be admitted now: true if the circuit is closed or half-open. A pure
- * question: it takes no permit. If it is false, brama_last_error_message says why: the circuit
- * is open, no connection of this name is registered, the manager was shut down, or an argument
- * is invalid.
+ * Returns whether the circuit lets calls pass now: true if it is closed or half-open, or if its
+ * mode rejects nothing. This takes no permit, so it is true of a half-open circuit even if all
+ * probes are out. If it is false, brama_last_error_message says why: the circuit is open, no
+ * connection of this name is registered, the manager was shut down, or an argument is invalid.
  */
 BRAMA_API
 BRAMA_MUST_USE
@@ -1145,21 +1132,21 @@ bool brama_available_n(brama_t *manager,
                        size_t scope_length);
 
 /**
- * The state as of now. BRAMA_STATE_UNKNOWN if no connection of this name is registered, the
- * manager was shut down, or an argument is invalid: brama_last_error_message says which.
- * Registers nothing.
+ * Returns the state as of now. BRAMA_STATE_UNKNOWN if no connection of this name is registered,
+ * the manager was shut down, or an argument is invalid: brama_last_error_message says which of
+ * these. Never registers a connection.
  */
 BRAMA_API brama_state_t brama_state(brama_t *manager, const char *identifier, const char *scope);
 
 /**
- * Reports a success without a permit (ask, call, report). While half-open it counts
+ * Reports a success without a permit (ask, call, report). While the circuit is half-open it counts
  * like a probe's.
  *
  * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
 BRAMA_API brama_result_t brama_success(brama_t *manager, const char *identifier, const char *scope);
 
-/** brama_success with more to tell; a NULL report tells nothing more. */
+/** brama_success with a report. A NULL report adds nothing. */
 BRAMA_API
 brama_result_t brama_success_with(brama_t *manager,
                                   const char *identifier,
@@ -1167,9 +1154,9 @@ brama_result_t brama_success_with(brama_t *manager,
                                   const brama_report_t *report);
 
 /**
- * Reports a failure without a permit; brama_failure_with tells how many count now. While
- * half-open it counts like a probe's. The reason goes into the events; NULL: none.
- * It never costs the report: see brama_report_t.
+ * Reports a failure without a permit. While the circuit is half-open it counts like a probe's. The
+ * reason goes into the events; NULL: none. brama_failure_with also gives the number of failures
+ * that count now.
  *
  * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
@@ -1200,7 +1187,7 @@ brama_result_t brama_failure_n(brama_t *manager,
                                const char *reason,
                                size_t reason_length);
 
-/** brama_failure with more to tell; a NULL report tells nothing more. */
+/** brama_failure with a report. A NULL report adds nothing. */
 BRAMA_API
 brama_result_t brama_failure_with(brama_t *manager,
                                   const char *identifier,
@@ -1208,16 +1195,16 @@ brama_result_t brama_failure_with(brama_t *manager,
                                   const brama_report_t *report);
 
 /**
- * Reports a failure with which the dependency has said how long it wants to be left alone, as
- * HTTP does with Retry-After. A closed or half-open circuit opens at once for wait_ms, prolonged
- * by the jitter, whatever its rules say. While it is open already, the wait changes nothing: the
- * failure is in the totals, is the last failure, and has its event, but failure_count is not
- * raised. A NULL report tells nothing more.
+ * Reports a failure together with the time for which the dependency has asked to be left alone
+ * (HTTP: Retry-After). A closed or half-open circuit opens at once for wait_ms, prolonged by the
+ * jitter, whatever its rules say. If the circuit is open already, the wait changes nothing. The
+ * failure then is in the totals, is the last failure, and has its event, but failure_count is not
+ * raised. A NULL report adds nothing.
  *
- * wait_ms is at most 24 h (86400000), before jitter; a longer one is cut. 0 is none: the failure
- * is an ordinary one, as by brama_failure_with. Refused with BRAMA_ERR_INVALID_ARGUMENT, and
- * nothing is reported: a number above INT64_MAX, as a difference below zero is, and
- * BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32.
+ * wait_ms is at most 24 h (86400000), before jitter; a longer wait is cut. 0 is no wait: the
+ * failure is an ordinary one, as by brama_failure_with. Some numbers are refused with
+ * BRAMA_ERR_INVALID_ARGUMENT, and nothing is reported: those above INT64_MAX, such as a negative
+ * difference, and BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32.
  *
  * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
@@ -1239,37 +1226,31 @@ brama_result_t brama_failure_for(brama_t *manager,
  *     brama_connection_release(db);
  */
 
-/**
- * One more reference to a handle, to be released once more. Returns the same pointer; NULL for
- * NULL.
- */
+/** Takes one more reference to a handle, and returns the same pointer. */
 BRAMA_API brama_connection_t *brama_connection_retain(const brama_connection_t *connection);
 
 /**
  * Gives a reference to a handle back; with the last one the handle is freed. The connection
- * stays registered. NULL is fine.
+ * stays registered.
  */
 BRAMA_API void brama_connection_release(brama_connection_t *connection);
 
-/** The connection's identifier: valid as long as the handle is held. NULL for NULL. */
+/** Returns the connection's identifier, which is valid as long as the handle is held. */
 BRAMA_API const char *brama_connection_identifier(const brama_connection_t *connection);
 
 /**
- * The connection's scope: valid as long as the handle is held; NULL if it has none, and for
- * NULL.
+ * Returns the connection's scope, which is valid as long as the handle is held; NULL if it has
+ * none.
  */
 BRAMA_API const char *brama_connection_scope(const brama_connection_t *connection);
 
-/** brama_available on a handle. False for NULL. */
+/** brama_available on a handle. */
 BRAMA_API BRAMA_MUST_USE bool brama_connection_available(const brama_connection_t *connection);
 
-/** brama_state on a handle. NULL: BRAMA_STATE_UNKNOWN. */
+/** brama_state on a handle. BRAMA_STATE_UNKNOWN for NULL. */
 BRAMA_API brama_state_t brama_connection_state(const brama_connection_t *connection);
 
-/**
- * brama_success on a handle. NULL: BRAMA_ERR_INVALID_ARGUMENT. Errors: BRAMA_ERR_NOT_FOUND,
- * BRAMA_ERR_SHUT_DOWN.
- */
+/** brama_success on a handle. */
 BRAMA_API brama_result_t brama_connection_success(const brama_connection_t *connection);
 
 /** brama_success_with on a handle. */
@@ -1277,7 +1258,7 @@ BRAMA_API
 brama_result_t brama_connection_success_with(const brama_connection_t *connection,
                                              const brama_report_t *report);
 
-/** brama_failure on a handle. Errors: also BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN. */
+/** brama_failure on a handle. */
 BRAMA_API
 brama_result_t brama_connection_failure(const brama_connection_t *connection,
                                         const char *reason);
@@ -1313,11 +1294,10 @@ brama_result_t brama_connection_failure_for(const brama_connection_t *connection
  */
 
 /**
- * An admission, to be reported once, on any thread. A plain value: it may be copied
- * and needs no free, and one that is never reported is forgotten (a probe's place is
- * free again after probe_timeout_ms). A permit from a handle is reported while the
- * handle is held, one by name while its manager is not freed. A permit of zeroes
- * (BRAMA_PERMIT_INIT) is refused.
+ * An admission, to be reported once, on any thread. It is a plain value that may be copied and
+ * needs no free. A permit that is never reported costs nothing; if it is a probe, its place is
+ * free again after probe_timeout_ms. Report a permit from a handle while the handle is held, and
+ * one by name before its manager is freed. A permit of zeroes (BRAMA_PERMIT_INIT) is refused.
  */
 typedef struct brama_permit_t {
     /** Opaque; do not read or write. */
@@ -1325,15 +1305,19 @@ typedef struct brama_permit_t {
 } brama_permit_t;
 
 /**
- * Asks for admission, and gives a permit into *permit: if the circuit is closed, or half-open
- * with a probe's place free. A ramp (ramp_ms) admits a share of the calls, drawn by lot.
+ * Asks for admission. If the circuit is closed, or half-open with a probe's place free, *permit
+ * becomes a permit. A ramp (ramp_ms) admits a share of the calls, drawn by lot.
  *
- * BRAMA_ERR_REJECTED: do not call; the rejection is counted, and *permit is zero. If
- * retry_after_ms is not NULL, it gets a time. Of an open circuit it is a promise: who waits so
- * long is admitted unless other callers take the probes. Of a half-open one, whose probes are all
- * out or which is in a ramp, it is a hint, 1 to 1000. It is BRAMA_NEVER if the circuit is held
- * open until it is closed by hand. It gets 0 if the call is admitted, and BRAMA_NONE with any
- * other error.
+ * BRAMA_ERR_REJECTED: do not call. The rejection is counted, and *permit is zero.
+ *
+ * If retry_after_ms is not NULL, *retry_after_ms says in how many ms to ask again:
+ *
+ *   open             a promise: after that time the call is admitted, unless other callers have
+ *                    taken the probes
+ *   half-open        a hint, 1 to 1000: all probes are out, or a ramp did not draw the call
+ *   held open        BRAMA_NEVER: until it is closed by hand
+ *   admitted         0
+ *   another error    BRAMA_NONE
  *
  * Other errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
@@ -1364,46 +1348,45 @@ brama_result_t brama_connection_acquire(const brama_connection_t *connection,
                                         uint64_t *retry_after_ms);
 
 /**
- * Whether the call is a probe: the circuit is half-open, and the call tests the dependency. A
- * client may shorten its time-out then. False for a call that a ramp admitted, which is not a
- * test, and for a permit of zeroes.
+ * Returns whether the call is a probe: the circuit is half-open, and the call tests the
+ * dependency. A client may shorten its time-out then. False for a call that a ramp admitted, which
+ * is no test, and for a permit of zeroes.
  */
 BRAMA_API bool brama_permit_is_probe(brama_permit_t permit);
 
-/** brama_permit_is_probe with the permit by pointer. False for NULL. */
+/** brama_permit_is_probe with the permit by pointer. */
 BRAMA_API bool brama_permit_is_probe_at(const brama_permit_t *permit);
 
 /**
- * Whether a half-open circuit gave the permit: a probe's, or that of a call in a ramp. Only on
- * such a call another one may ride (brama_permit_covers), so a host that remembers which calls
- * are under way need remember no others. False for a permit of zeroes.
+ * Returns whether a half-open circuit gave the permit: to a probe, or to a call in a ramp. Another
+ * call may ride only on such a call (brama_permit_covers). So a host that remembers the calls
+ * under way need remember no others. False for a permit of zeroes.
  */
 BRAMA_API bool brama_permit_is_half_open(brama_permit_t permit);
 
-/** brama_permit_is_half_open with the permit by pointer. False for NULL. */
+/** brama_permit_is_half_open with the permit by pointer. */
 BRAMA_API bool brama_permit_is_half_open_at(const brama_permit_t *permit);
 
 /**
- * Whether a guarded call of a connection may ride on the call that this permit was given
- * to. Ask it for a call that is made inside the other one, and not of a permit that was reported.
- * True while the circuit is half-open and the permit is that of a probe of the same circuit, in
- * the same half-open state, or in a ramp that of a call of the same ramp.
+ * Returns whether a guarded call of this connection may ride on the call that has this permit. Ask
+ * for a call that is made inside the other one, before the permit is reported. True if the circuit
+ * is half-open and gave the permit in the same half-open state: to a probe, or to a call in the
+ * same ramp.
  *
- * A call that rides needs no permit and reports nothing: the outer call reports for both.
- * Without that a probe whose work makes a call of its own circuit would be rejected by it,
- * and the circuit would never close. In a ramp a call that was admitted could fail because a
- * call inside of it is not. One call at a time rides on a permit, and a call that
- * rides can be ridden on. If the outer call has nothing to report itself and the inner one
- * failed, it reports a failure. brama.hpp does all this.
+ * A call that rides needs no permit and reports nothing: the outer call reports for both. Without
+ * that, a call that a probe makes of its own circuit would be rejected, and the circuit would
+ * never close. In a ramp, a call that was admitted could fail because a call inside of it was not.
+ * One call at a time may ride on a permit, and another one may ride on the call that rides. If the
+ * outer call is ignored and the inner one failed, the outer call reports a failure. brama.hpp does
+ * all this.
  *
- * False for a NULL connection and for a permit of zeroes (then brama_last_error_message
- * tells).
+ * A permit of zeroes is an error: false.
  */
 BRAMA_API
 bool brama_permit_covers(brama_permit_t permit,
                          const brama_connection_t *connection);
 
-/** brama_permit_covers with the permit by pointer. False for NULL. */
+/** brama_permit_covers with the permit by pointer. */
 BRAMA_API
 bool brama_permit_covers_at(const brama_permit_t *permit,
                             const brama_connection_t *connection);
@@ -1426,23 +1409,24 @@ bool brama_permit_covers_at(const brama_permit_t *permit,
 /**
  * Reports that the admitted call succeeded.
  *
- * BRAMA_ERR_STALE: the state that the permit was given in is gone, or it is a probe's that has
- * reported before; the report is counted in the totals and changes nothing else. A probe that
- * reports after its time, in the same half-open state, counts. A probe's second report is
- * recognised as long as no more than 4 other probes had its place since; after that it counts
- * as one that comes after its time. A permit of a closed circuit that reports twice counts
- * twice. BRAMA_ERR_NOT_FOUND: the connection is not registered any more. Also
+ * BRAMA_ERR_STALE: the state in which the permit was given is gone, or this is the second report
+ * of a probe. The report is counted in the totals and changes nothing else. A probe that reports
+ * after its probe_timeout_ms, in the same half-open state, counts. The second report of a probe is
+ * recognised until more than 4 other probes have had its place; after that it counts like a late
+ * one. A permit of a closed circuit that is reported twice counts twice.
+ *
+ * BRAMA_ERR_NOT_FOUND: the connection is not registered any more. Other errors:
  * BRAMA_ERR_INVALID_ARGUMENT for a permit of zeroes, BRAMA_ERR_SHUT_DOWN.
  */
 BRAMA_API brama_result_t brama_permit_success(brama_permit_t permit);
 
 /**
- * brama_permit_success with the permit by pointer, for hosts that cannot pass a struct, or
- * for which that is expensive. NULL: BRAMA_ERR_INVALID_ARGUMENT. The permit stays as it is.
+ * brama_permit_success with the permit by pointer, for hosts that cannot pass a struct or for
+ * which that is expensive. The permit is not changed.
  */
 BRAMA_API brama_result_t brama_permit_success_at(const brama_permit_t *permit);
 
-/** brama_permit_success with more to tell; a NULL report tells nothing more. */
+/** brama_permit_success with a report. A NULL report adds nothing. */
 BRAMA_API
 brama_result_t brama_permit_success_with(brama_permit_t permit,
                                          const brama_report_t *report);
@@ -1467,7 +1451,7 @@ brama_result_t brama_permit_failure_n(const brama_permit_t *permit,
                                       const char *reason,
                                       size_t reason_length);
 
-/** brama_permit_failure with more to tell; a NULL report tells nothing more. */
+/** brama_permit_failure with a report. A NULL report adds nothing. */
 BRAMA_API
 brama_result_t brama_permit_failure_with(brama_permit_t permit,
                                          const brama_report_t *report);
@@ -1478,10 +1462,10 @@ brama_result_t brama_permit_failure_with_at(const brama_permit_t *permit,
                                             const brama_report_t *report);
 
 /**
- * Reports that the admitted call failed, and that the dependency has said how long it wants to
- * be left alone; report and wait_ms as in brama_failure_for. If the permit is stale the wait
- * changes nothing, as while the circuit is open. Errors as brama_permit_success, and
- * BRAMA_ERR_INVALID_ARGUMENT for wait_ms: the permit is still to be reported then.
+ * Reports that the admitted call failed, and for how long the dependency has asked to be left
+ * alone; report and wait_ms as in brama_failure_for. If the permit is stale, or the circuit is
+ * open, the wait changes nothing. Errors as brama_permit_success. If wait_ms is refused
+ * (BRAMA_ERR_INVALID_ARGUMENT), nothing was reported, and the permit can still be.
  */
 BRAMA_API
 brama_result_t brama_permit_failure_for(brama_permit_t permit,
@@ -1495,8 +1479,8 @@ brama_result_t brama_permit_failure_for_at(const brama_permit_t *permit,
                                            uint64_t wait_ms);
 
 /**
- * Gives the permit back, neither success nor failure: what happened says nothing about the
- * dependency. It is counted as ignored. Errors as brama_permit_success.
+ * Gives the permit back without a success or a failure, since the call said nothing about the
+ * dependency. The permit counts as ignored. Errors as brama_permit_success.
  */
 BRAMA_API brama_result_t brama_permit_ignore(brama_permit_t permit);
 
@@ -1504,10 +1488,10 @@ BRAMA_API brama_result_t brama_permit_ignore(brama_permit_t permit);
 BRAMA_API brama_result_t brama_permit_ignore_at(const brama_permit_t *permit);
 
 /**
- * Reports that the caller has given the call up, at a time-out of its own, say. That is
- * ignored as by brama_permit_ignore, since a cancelled caller is no failing dependency; or, if
- * cancelled_after_ms is set and the call has lasted at least so long, it is a failure. Errors
- * as brama_permit_success.
+ * Reports that the caller has given the call up, for example at a time-out of its own. The call is
+ * ignored, as by brama_permit_ignore, since a cancelled caller is no failing dependency. If
+ * cancelled_after_ms is set and the call lasted at least so long, it is a failure. Errors as
+ * brama_permit_success.
  */
 BRAMA_API brama_result_t brama_permit_cancelled(brama_permit_t permit);
 
@@ -1522,12 +1506,12 @@ BRAMA_API brama_result_t brama_permit_cancelled_at(const brama_permit_t *permit)
  */
 
 /**
- * Reports a success of a call that has lasted duration_ms, as its reporter knows; otherwise as
+ * Reports a success of a call that lasted duration_ms, as the reporter measured it; otherwise as
  * brama_success_with. Where slow_call_duration_ms is set, the call is slow if duration_ms is at
- * least as long. A NULL report tells nothing more.
+ * least as long.
  *
- * Refused with BRAMA_ERR_INVALID_ARGUMENT, and nothing is reported: a number above INT64_MAX, as
- * a difference below zero is, and BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32.
+ * Some numbers are refused with BRAMA_ERR_INVALID_ARGUMENT, and nothing is reported: those above
+ * INT64_MAX, such as a negative difference, and BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32.
  *
  * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
@@ -1539,9 +1523,8 @@ brama_result_t brama_success_in(brama_t *manager,
                                 uint64_t duration_ms);
 
 /**
- * Reports a failure of a call that has lasted duration_ms; otherwise as brama_failure_with. A
- * slow failure counts as a failure and as a slow call. duration_ms and errors as in
- * brama_success_in.
+ * Reports a failure of a call that lasted duration_ms; otherwise as brama_failure_with. A slow
+ * failure counts as a failure and as a slow call. duration_ms and errors as in brama_success_in.
  */
 BRAMA_API
 brama_result_t brama_failure_in(brama_t *manager,
@@ -1563,10 +1546,10 @@ brama_result_t brama_connection_failure_in(const brama_connection_t *connection,
                                            uint64_t duration_ms);
 
 /**
- * Reports that the admitted call succeeded, and that it has lasted duration_ms, in place of
- * what was measured. report and duration_ms as in brama_success_in. Errors as
- * brama_permit_success, and BRAMA_ERR_INVALID_ARGUMENT for duration_ms: the permit is still to
- * be reported then.
+ * Reports that the admitted call succeeded, and that it lasted duration_ms, which replaces what
+ * the library measured. report and duration_ms as in brama_success_in. Errors as
+ * brama_permit_success. If duration_ms is refused (BRAMA_ERR_INVALID_ARGUMENT), nothing was
+ * reported, and the permit can still be.
  */
 BRAMA_API
 brama_result_t brama_permit_success_in(brama_permit_t permit,
@@ -1580,8 +1563,8 @@ brama_result_t brama_permit_success_in_at(const brama_permit_t *permit,
                                           uint64_t duration_ms);
 
 /**
- * Reports that the admitted call failed, and that it has lasted duration_ms, in place of what
- * was measured. report and duration_ms as in brama_failure_in, errors as in
+ * Reports that the admitted call failed, and that it lasted duration_ms, which replaces what the
+ * library measured. report and duration_ms as in brama_failure_in, errors as in
  * brama_permit_success_in.
  */
 BRAMA_API
@@ -1609,7 +1592,10 @@ brama_result_t brama_permit_failure_in_at(const brama_permit_t *permit,
  *     }
  */
 
-/** A number read by way of brama_connection_pass_word that is smaller lets calls pass. */
+/**
+ * A call may pass if the number that it read from the pass word (brama_connection_pass_word) is
+ * smaller than this.
+ */
 #define BRAMA_PASS_LIMIT 536870912
 
 /**
@@ -1621,26 +1607,26 @@ brama_result_t brama_permit_failure_in_at(const brama_permit_t *permit,
  *     call, then report on the permit that brama_connection_pass_permit makes of
  *     the number
  *   else
- *     brama_connection_acquire: it admits, or tells why not
+ *     brama_connection_acquire: it admits the call, or says why not
  *
- * What was read is as good as a permit: it is worth nothing once the state it was
- * read in is gone. It need not be reported. It counts as activity of the connection
- * when it is reported, not when it is read.
+ * The number stands for a permit: a report on it is stale once the state in which it was read is
+ * gone. It need not be reported. The report counts as activity of the connection; reading the
+ * number does not.
  *
- * A number below the limit also says that the circuit is closed; one that is not says that
- * brama_connection_available has to be asked. All else about the number may change its
- * meaning. Never write to it. Valid as long as the handle is held, also after the connection
- * was unregistered (then it lets nothing pass). NULL for NULL.
+ * If the number is below the limit, the circuit is closed. If it is not, ask
+ * brama_connection_available. Nothing else about the number has a fixed meaning. Never write to
+ * it. The pointer is valid as long as the handle is held. After the connection was unregistered,
+ * the number lets no call pass.
  */
 BRAMA_API const uint32_t *brama_connection_pass_word(const brama_connection_t *connection);
 
 /**
  * Makes a permit of a number that lets calls pass, into *permit: the one that
- * brama_connection_acquire would have given when the number was read. It serves every
- * call that was let pass by that number, and is reported once for each of them: keep it
- * and compare numbers, and a guarded call is one read and brama_permit_success_at.
+ * brama_connection_acquire would have given when the number was read. It serves every call that
+ * passed by that number, and is reported once for each of them. So keep the permit as long as the
+ * number stays the same: a guarded call is then one read and brama_permit_success_at.
  *
- * Errors: BRAMA_ERR_INVALID_ARGUMENT, even if the number lets nothing pass; *permit is then
+ * Errors: BRAMA_ERR_INVALID_ARGUMENT, also for a number that lets no call pass; *permit is then
  * zero.
  */
 BRAMA_API
@@ -1659,9 +1645,9 @@ brama_result_t brama_connection_pass_permit(const brama_connection_t *connection
 /**
  * Opens a circuit, or moves the deadline of an open one.
  *
- * expiry_ms is how long it stays open this time, at least 1; BRAMA_NOT_GIVEN_U64: as
- * its settings say, backoff and jitter included; BRAMA_NEVER: until it is closed or
- * reset. The reason goes into the events; NULL: none.
+ * expiry_ms is how long it stays open this time, at least 1. BRAMA_NOT_GIVEN_U64: as long as its
+ * settings say, backoff and jitter included. BRAMA_NEVER: until it is closed or reset. The reason
+ * goes into the events; NULL: none.
  *
  * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
@@ -1672,7 +1658,7 @@ brama_result_t brama_open_circuit(brama_t *manager,
                                   const char *reason,
                                   uint64_t expiry_ms);
 
-/** brama_open_circuit with more to tell; a NULL report tells nothing more. */
+/** brama_open_circuit with a report. A NULL report adds nothing. */
 BRAMA_API
 brama_result_t brama_open_circuit_with(brama_t *manager,
                                        const char *identifier,
@@ -1681,7 +1667,7 @@ brama_result_t brama_open_circuit_with(brama_t *manager,
                                        uint64_t expiry_ms);
 
 /**
- * Closes a circuit. Its count of failures stays: one more may open it again.
+ * Closes a circuit. Its count of failures stays, so one more failure may open it again.
  *
  * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
@@ -1691,8 +1677,8 @@ brama_result_t brama_close_circuit(brama_t *manager,
                                    const char *scope);
 
 /**
- * Lets probes through now; does nothing while half-open. Arguments and errors as
- * brama_close_circuit.
+ * Makes a circuit half-open: probes are admitted now. Does nothing if it is half-open already.
+ * Arguments and errors as brama_close_circuit.
  */
 BRAMA_API
 brama_result_t brama_half_open_circuit(brama_t *manager,
@@ -1700,15 +1686,16 @@ brama_result_t brama_half_open_circuit(brama_t *manager,
                                        const char *scope);
 
 /**
- * Closes a circuit and forgets its count, its window and its openings. The totals stay, and
- * the times and the cause of the last opening. Arguments and errors as brama_close_circuit.
+ * Closes a circuit, and sets its failure_count, its window and its trips to zero. The totals stay,
+ * and so do the time and the cause of the last opening. Arguments and errors as
+ * brama_close_circuit.
  */
 BRAMA_API
 brama_result_t brama_reset_circuit(brama_t *manager,
                                    const char *identifier,
                                    const char *scope);
 
-/** Resets every circuit of a manager. NULL: the default one. Never fails. */
+/** Resets every circuit of a manager, as brama_reset_circuit. Never fails. */
 BRAMA_API brama_result_t brama_reset_all(brama_t *manager);
 
 /** brama_open_circuit on a handle. */
@@ -1796,8 +1783,8 @@ typedef struct brama_settings_t {
 BRAMA_API void brama_settings_init(brama_settings_t *settings);
 
 /**
- * Fills in the settings that are in effect for a connection; registers nothing. The struct
- * has been through brama_settings_init.
+ * Fills in the settings in effect for a connection. Initialise the struct with
+ * brama_settings_init. Never registers a connection.
  *
  * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
@@ -1827,8 +1814,8 @@ brama_result_t brama_connection_settings(const brama_connection_t *connection,
  */
 
 /**
- * The health of one connection at one moment. Times are Unix ms, BRAMA_NONE if there
- * was none yet; lengths of time are ms.
+ * The health of one connection at one moment. Times are Unix ms, or BRAMA_NONE if the event has
+ * not happened yet; lengths of time are ms.
  */
 typedef struct brama_status_t {
     /** Bytes of this struct; set by brama_status_init. */
@@ -1842,24 +1829,25 @@ typedef struct brama_status_t {
     /** How many pairs metadata has. */
     size_t metadata_count;
     /**
-     * The settings in effect, as brama_connection_settings tells them; not NULL. Their size
-     * says which fields are filled in.
+     * The settings in effect, as from brama_connection_settings; not NULL. Their size says which
+     * fields are filled in.
      */
     const brama_settings_t *settings;
     /** As of now. Closed while the mode is BRAMA_MODE_DISABLED. */
     brama_state_t state;
     /** Failures in a row, or inside the window if there is one. */
     uint32_t failure_count;
-    /** Openings since the circuit was last healthy, at most 255. */
+    /** The number of openings since the circuit was last healthy, at most 255. */
     uint32_t trips;
-    /** Why the circuit opened last, also after it has closed or was reset. */
+    /** Why the circuit opened last, even if it has closed or was reset since. */
     brama_cause_t cause;
     /**
-     * The reason of the failure that opened the circuit last, or of the hand that did, also
-     * after it has closed: at most 256 bytes of it. NULL if there was none.
+     * The reason of the last opening, even if the circuit has closed since: that of the failure
+     * that opened it, or the one given when it was opened by hand. At most 256 bytes of it. NULL:
+     * none.
      */
     const char *reason;
-    /** The reason of the last failure that had one: at most 256 bytes of it. NULL before that. */
+    /** The reason of the last failure that had one, at most 256 bytes of it. NULL: none yet. */
     const char *last_failure_reason;
     /** Successes reported since registration. */
     uint64_t total_successes;
@@ -1868,21 +1856,21 @@ typedef struct brama_status_t {
     /** Calls rejected since registration. */
     uint64_t total_rejections;
     /**
-     * Permits given back without a success or a failure since registration: calls that
-     * were cancelled or ignored. Stops at 4294967295.
+     * Permits reported as ignored, or as cancelled without being a failure, since registration.
+     * Stops at 4294967295.
      */
     uint64_t total_ignored;
     /** Successes / (successes + failures); negative before the first report. */
     double success_rate;
     /**
-     * The share of the calls that pass now, in a ramp (ramp_ms); otherwise BRAMA_NONE_F64. In
-     * BRAMA_MODE_SHADOW all calls pass, and BRAMA_MODE_NORMAL would let this share pass.
-     * BRAMA_NONE_F64 in BRAMA_MODE_DISABLED.
+     * The share of the calls that pass now, in a ramp (ramp_ms); otherwise, and in
+     * BRAMA_MODE_DISABLED, BRAMA_NONE_F64. In BRAMA_MODE_SHADOW all calls pass; there it is the
+     * share that BRAMA_MODE_NORMAL would let pass.
      */
     double ramp_share;
     /**
-     * Time of the last success. A tick of the coarse clock (1 to 10 ms) behind, or two while
-     * calls are frequent.
+     * Time of the last success. It lags by up to a tick of the coarse clock (1 to 10 ms), or by
+     * two while calls are frequent.
      */
     uint64_t last_success_time_ms;
     /** Time of the last failure. */
@@ -1891,23 +1879,23 @@ typedef struct brama_status_t {
     uint64_t opened_at_ms;
     /** Time of the last change of state. */
     uint64_t last_state_change_ms;
-    /** Since the last change of state; since registration before the first. */
+    /** Time since the last change of state, or since the registration if there was none. */
     uint64_t time_in_state_ms;
     /**
-     * While open, how long this opening lasts (BRAMA_NEVER: until closed by hand);
-     * otherwise what the settings say for the present number of trips.
+     * While the circuit is open, how long this opening lasts (BRAMA_NEVER: until it is closed by
+     * hand); otherwise how long one would last by the settings, with the present trips.
      */
     uint64_t expiry_ms;
     /**
-     * While open, how long until probes are admitted (BRAMA_NEVER: never by itself);
-     * BRAMA_NONE if it is not open.
+     * While the circuit is open, how long until probes are admitted (BRAMA_NEVER: not until it is
+     * closed by hand); otherwise BRAMA_NONE.
      */
     uint64_t retry_after_ms;
     /**
-     * Reports that count for the rates: within the window, and since the circuit closed or was
-     * reset last. While it is not closed, those that counted when it opened. BRAMA_NONE if no
-     * rate is set, after an opening by hand or by a failed probe, while the mode is
-     * BRAMA_MODE_DISABLED, and if the number is not known.
+     * The number of reports that count for the rates: within the window, and since the circuit
+     * closed or was reset last. While the circuit is not closed, the number when it opened.
+     * BRAMA_NONE if no rate is set, after an opening by hand or by a failed probe, while the mode
+     * is BRAMA_MODE_DISABLED, and if the number is not known.
      */
     uint64_t window_calls;
     /** The failures among window_calls; BRAMA_NONE if window_calls is. */
@@ -1915,23 +1903,24 @@ typedef struct brama_status_t {
     /** The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is. */
     uint64_t window_slow;
     /**
-     * Calls that passed in BRAMA_MODE_SHADOW since registration, and that BRAMA_MODE_NORMAL would
+     * Calls since registration that passed in BRAMA_MODE_SHADOW and that BRAMA_MODE_NORMAL would
      * have rejected.
      */
     uint64_t would_reject;
-    /** Probes that are out now: admitted, not reported, and with a lease that has not ended. */
+    /** Probes that are out now: admitted, not reported, and within their probe_timeout_ms. */
     uint32_t probes_out;
     /** The mode in effect. */
     brama_mode_t mode;
     /**
-     * The calls that had been counted when a rate opened the circuit last, also after it has
-     * closed. BRAMA_NONE if no rate did, or if the number is not known.
+     * The number of reports that a rate had counted when it opened the circuit last, even if it
+     * has closed since. BRAMA_NONE if no rate opened it last, or if the number is not known.
      */
     uint64_t opened_calls;
     /**
-     * The failures that had been counted when a rule opened the circuit last, also after it has
-     * closed: in a row, inside the window, or among opened_calls, as cause says. BRAMA_NONE
-     * after an opening by hand, by a probe or by request, or if the number is not known.
+     * The number of failures that a rule had counted when it opened the circuit last, even if it
+     * has closed since: in a row, inside the window, or among opened_calls, as cause says.
+     * BRAMA_NONE after an opening by hand, by a failed probe or by brama_failure_for, or if the
+     * number is not known.
      */
     uint64_t opened_failures;
     /** The slow calls among opened_calls, failed or not; BRAMA_NONE if opened_calls is. */
@@ -1939,23 +1928,22 @@ typedef struct brama_status_t {
 } brama_status_t;
 
 /**
- * Called by brama_for_each. What status points to is valid until it returns. Returning
- * false ends the walk. A host that has no bool returns a byte: 0 is false. Must not throw.
+ * Called by brama_for_each with one status. What status points to is valid until the callback
+ * returns. Returning false ends the walk. A host that has no bool returns a byte: 0 is false. Must
+ * not throw.
  */
 typedef bool (*brama_status_fn)(const brama_status_t *status, void *user_data);
 
-/** Makes a status that knows nothing. */
+/** Sets the size, and every field to none or zero. */
 BRAMA_API void brama_status_init(brama_status_t *status);
 
 /**
- * Fills in everything that is known of a connection; registers nothing. The struct has
- * been through brama_status_init. Its strings, metadata and settings belong to the library and
- * are valid until this thread's next call of brama_status or brama_connection_status,
- * or its end.
+ * Fills in the status of a connection. Initialise the struct with brama_status_init. Its strings,
+ * metadata and settings belong to the library and are valid until this thread's next call of
+ * brama_status or brama_connection_status, or until the thread ends. Never registers a connection.
  *
- * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN, and
- * BRAMA_ERR_UNSUPPORTED in a destructor that runs because the thread ends; the struct is then
- * as it was.
+ * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN;
+ * BRAMA_ERR_UNSUPPORTED in a destructor that runs because the thread ends.
  */
 BRAMA_API
 brama_result_t brama_status(brama_t *manager,
@@ -1969,9 +1957,9 @@ brama_result_t brama_connection_status(const brama_connection_t *connection,
                                        brama_status_t *status);
 
 /**
- * Calls back with the status of every connection, ordered by scope and identifier. A
- * snapshot is taken first, so the callback may call anything, also brama_unregister.
- * Each status is consistent with itself; together they are not one instant.
+ * Calls callback with the status of every connection, ordered by scope and identifier. A snapshot
+ * is taken first, so the callback may call anything, even brama_unregister. Each status is
+ * consistent with itself; together they are not one instant.
  *
  * scope: only its connections; BRAMA_NO_SCOPE: only those without one; NULL: all. Errors:
  * BRAMA_ERR_INVALID_ARGUMENT. The callback runs on the calling thread.
@@ -2017,9 +2005,8 @@ typedef struct brama_state_counts_t {
 } brama_state_counts_t;
 
 /**
- * Takes the status of every connection, ordered by scope and identifier, into *out, to
- * be freed by the caller with brama_snapshot_free; NULL on error. As brama_for_each,
- * with the loop on the caller's side.
+ * Makes a snapshot: the status of every connection, ordered by scope and identifier. *out becomes
+ * the snapshot, or NULL on error. It is brama_for_each with the loop on the caller's side.
  *
  * scope: only its connections; BRAMA_NO_SCOPE: only those without one; NULL: all. Errors:
  * BRAMA_ERR_INVALID_ARGUMENT.
@@ -2031,20 +2018,20 @@ brama_result_t brama_snapshot_new(brama_t *manager,
                                   brama_snapshot_t **out);
 
 /**
- * Fills in the next status, and says whether there was one. The struct has been through
- * brama_status_init. Its strings and metadata belong to the snapshot and are valid
- * until the next call with it. False also for NULL. One thread at a time.
+ * Fills in the next status, and returns whether there was one. Initialise the struct with
+ * brama_status_init. What its pointers lead to belongs to the snapshot and is valid until the next
+ * call with the snapshot.
  */
 BRAMA_API bool brama_snapshot_next(brama_snapshot_t *snapshot, brama_status_t *status);
 
-/** Frees a snapshot and its strings. NULL is fine. No other thread may be using it. */
+/** Frees a snapshot and its strings. */
 BRAMA_API void brama_snapshot_free(brama_snapshot_t *snapshot);
 
 /** Sets the size, and all else to zero. */
 BRAMA_API void brama_state_counts_init(brama_state_counts_t *counts);
 
 /**
- * Counts the connections in each state. The struct has been through brama_state_counts_init.
+ * Counts the connections in each state. Initialise the struct with brama_state_counts_init.
  * Errors: BRAMA_ERR_INVALID_ARGUMENT.
  */
 BRAMA_API brama_result_t brama_state_counts(brama_t *manager, brama_state_counts_t *counts);
@@ -2062,19 +2049,18 @@ BRAMA_API brama_result_t brama_state_counts(brama_t *manager, brama_state_counts
  */
 
 /**
- * Makes data of the state of every circuit, for brama_restore: in this process later, in the
- * next one, or on another machine. *data becomes the data, *length its length in bytes. The
- * caller gives it back with brama_data_free.
+ * Saves the state of every circuit as data for brama_restore: in this process later, in the next
+ * one, or on another machine. *data becomes the data, *length its length in bytes.
  *
- * Of each circuit: its name, its state, how long an opening has still to run, its trips, its
- * failures in a row, why it opened last, the reason of its last failure, and its totals. Not
- * saved are settings, metadata, windows, rates, the times of reports, and what waits for a
- * registration. A circuit in BRAMA_MODE_DISABLED is saved as what it will be when its mode returns.
- * A manager that was shut down has no circuits any more: save first.
+ * Of each circuit it has the name, the state, how long an opening still has to run, the trips, the
+ * failures in a row, why it opened last, the reason of its last failure, and the totals. Not saved
+ * are settings, metadata, windows, rates, the times of reports, and saved circuits that wait for a
+ * registration. A circuit in BRAMA_MODE_DISABLED is saved in the state that it will have once it
+ * is enabled. A manager that was shut down has no circuits any more: save first.
  *
- * The circuits are read one after the other, so together they are not one instant. No caller
- * of a circuit waits for it. On error *data is NULL and *length 0. Errors:
- * BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_OUT_OF_MEMORY.
+ * The circuits are read one after the other, so together they are not one instant. No call on a
+ * circuit waits for it. On error *data is NULL and *length 0. Errors: BRAMA_ERR_INVALID_ARGUMENT,
+ * BRAMA_ERR_OUT_OF_MEMORY.
  */
 BRAMA_API
 BRAMA_MUST_USE
@@ -2082,35 +2068,33 @@ brama_result_t brama_save(brama_t *manager,
                           uint8_t **data,
                           size_t *length);
 
-/**
- * Frees what brama_save made, once. NULL is fine: nothing happens. No other thread may be using
- * it.
- */
+/** Frees what brama_save made. */
 BRAMA_API void brama_data_free(uint8_t *data);
 
 /**
- * Restores circuits from what brama_save made. If count is not NULL, *count becomes the number
- * of circuits that were restored, and of those that wait because no connection of their name
- * is registered: each of these is restored by the first registration of its name. All of the
- * data is checked before anything is changed.
+ * Restores circuits from what brama_save made. The saved circuit of a name that is not registered
+ * waits, and the first registration of the name restores it. If count is not NULL, *count becomes
+ * the number of circuits that were restored or that wait. All of the data is checked before
+ * anything is changed.
  *
- * A restore is a transition by hand: permits that are out are stale (BRAMA_ERR_STALE), and
- * subscribers hear of it as of brama_open_circuit, brama_close_circuit and
- * brama_half_open_circuit, with the saved cause and reason.
+ * A restore is a transition by hand: permits that are out are stale (BRAMA_ERR_STALE), and there
+ * are the events of brama_open_circuit, brama_close_circuit and brama_half_open_circuit, with the
+ * saved cause and reason.
  *
- * What is left of an opening is what was left when it was saved, less the time that has passed
- * since by the wall clock; no jitter is added. An opening whose time is over is due at once, one
- * without an end has none. A half-open circuit has no successes, and no probe is out. Windows
- * and rates are empty; with a window_ms no failure counts. The totals become the saved ones,
- * unless they are higher already. A circuit that has changed its state after it was saved, by
- * the wall clock, is left alone and not counted. A registration is no change; another restore
- * is one. In BRAMA_MODE_DISABLED the restore takes effect when the mode returns, and its events
- * say so (BRAMA_EVENT_DEFERRED).
+ * An opening lasts for what was left of it at the save, less the time that has passed since by the
+ * wall clock; no jitter is added. If nothing is left, its end is due at once. An opening without
+ * an end has none again. A half-open circuit has no successes, and no probe is out. Windows and
+ * rates are empty; with a window_ms no failure counts. The totals become the saved ones, unless
+ * they are higher already. In BRAMA_MODE_DISABLED the restore takes effect when the circuit is
+ * enabled, and its events say so (BRAMA_EVENT_DEFERRED).
  *
- * What waits takes as much memory as it does in the data; a later restore replaces what waits
- * for the same names. data is not kept. Errors: BRAMA_ERR_INVALID_ARGUMENT (damaged, cut off,
- * of another version or no such data: brama_last_error_message says what is wrong at which
- * offset), BRAMA_ERR_SHUT_DOWN. Then nothing was changed, and *count is 0.
+ * A circuit that has changed its state since the save, by the wall clock, stays as it is and is
+ * not counted. A registration is no change of state; another restore is one.
+ *
+ * Saved circuits that wait take as much memory as in the data. A later restore replaces those of
+ * the same names. Errors: BRAMA_ERR_INVALID_ARGUMENT (the data is damaged, cut off, of another
+ * version or not from brama_save: brama_last_error_message says what is wrong at which offset),
+ * BRAMA_ERR_SHUT_DOWN. Then nothing was changed, and *count is 0.
  */
 BRAMA_API
 brama_result_t brama_restore(brama_t *manager,
@@ -2121,31 +2105,31 @@ brama_result_t brama_restore(brama_t *manager,
 /* -- Events -------------------------------------------------------------------------- */
 
 /**
- * In brama_event_t.flags: the event stands for one or more of its type and connection
- * that found no room. It tells the state that held when it was made, which may be
- * later than the change it is named after; its reason and metadata may be missing.
+ * In brama_event_t.flags: the event stands for one or more events of its type and connection that
+ * found no room. It has the state that held when the event was made, which may be later than the
+ * change that its type names. Its reason and metadata may be missing.
  */
 #define BRAMA_EVENT_COALESCED 1
 
 /**
- * In brama_event_t.flags: the reason or the metadata is not as the reporter gave it. It
- * was cut or left out to keep the bounds that brama_report_t names, or made valid text.
+ * In brama_event_t.flags: the reason or the metadata is not as the reporter gave it. The library
+ * cut it or left it out to keep the bounds that brama_report_t names, or made it valid UTF-8.
  */
 #define BRAMA_EVENT_TRUNCATED 2
 
 /**
- * In brama_event_t.flags: the mode is BRAMA_MODE_SHADOW, so the circuit rejects nothing. A
- * BRAMA_EVENT_CALL_REJECTED tells of a call that passed then.
+ * In brama_event_t.flags: the mode is BRAMA_MODE_SHADOW, so the circuit rejects nothing. With this
+ * flag, a BRAMA_EVENT_CALL_REJECTED is about a call that passed.
  */
 #define BRAMA_EVENT_SHADOW 4
 
 /**
- * In brama_event_t.flags: a hand did this while the circuit was disabled, and it takes effect
- * when the circuit is enabled again. The reason says so, too.
+ * In brama_event_t.flags: the circuit was controlled by hand while it was disabled. The change
+ * takes effect when the circuit is enabled again. The reason says so, too.
  */
 #define BRAMA_EVENT_DEFERRED 8
 
-/** One thing that happened to one connection. */
+/** An event: something that happened to one connection. */
 typedef struct brama_event_t {
     /** Bytes of this struct that are filled in. */
     size_t size;
@@ -2163,19 +2147,18 @@ typedef struct brama_event_t {
      */
     uint32_t flags;
     /**
-     * Why the circuit is open, if it is after the event. BRAMA_CAUSE_NONE also while it is open and
+     * Why the circuit is open, if it is open after the event. BRAMA_CAUSE_NONE if it is not, or if
      * the cause is not known yet.
      */
     brama_cause_t cause;
     /**
-     * Orders the events of one connection: of two, the one with the larger number
-     * tells the later state. Grows in the order of delivery. No order between
-     * connections is promised.
+     * Orders the events of one connection: of two events, the one with the larger number has the
+     * later state. Grows in the order of delivery. No order between connections is promised.
      */
     uint64_t sequence;
     /**
-     * Numbers the registrations of a manager: a name that is registered again has a
-     * larger number.
+     * The number of the registration, in its manager. A name that is registered again has a larger
+     * number.
      */
     uint64_t registration;
     /** When it happened, in Unix ms, to a few ms. */
@@ -2189,16 +2172,16 @@ typedef struct brama_event_t {
     const char *connection;
     /** The connection's scope; NULL: none. */
     const char *scope;
-    /** Why, as the reporter said, or what a notice says; NULL: nothing. */
+    /** The reason that the reporter gave, or the text of a notice; NULL: none. */
     const char *reason;
-    /** What came with the report; NULL if nothing did. */
+    /** The metadata of the report; NULL: none. */
     const brama_pair_t *metadata;
     /** How many pairs metadata has. */
     size_t metadata_count;
     /**
      * The reports that counted for the rates when the circuit opened, as in brama_status_t.
-     * BRAMA_NONE if the event tells of no opening, if no rate was set, of an opening by hand or by
-     * a failed probe, and in an event with BRAMA_EVENT_COALESCED.
+     * BRAMA_NONE if the event is not about an opening, after an opening by hand or by a failed
+     * probe, if no rate was set, and in an event with BRAMA_EVENT_COALESCED.
      */
     uint64_t window_calls;
     /** The failures among window_calls; BRAMA_NONE if window_calls is. */
@@ -2206,8 +2189,8 @@ typedef struct brama_event_t {
     /** The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is. */
     uint64_t window_slow;
     /**
-     * The mode that was in effect. While it is BRAMA_MODE_DISABLED, the states of events are
-     * those to which the mode returns, and a question is answered with BRAMA_STATE_CLOSED.
+     * The mode that was in effect. If it is BRAMA_MODE_DISABLED, the states of the event are those
+     * that hold once the circuit is enabled again; meanwhile brama_state is BRAMA_STATE_CLOSED.
      */
     brama_mode_t mode;
     /** Zero. */
@@ -2232,12 +2215,12 @@ typedef struct brama_event_t {
  */
 
 /**
- * Whether an event is wanted; otherwise as brama_event_fn. A host that has no bool returns a byte:
- * 0 is false.
+ * Returns whether an event is wanted; otherwise as brama_event_fn. A host that has no bool returns
+ * a byte: 0 is false.
  */
 typedef bool (*brama_predicate_fn)(const brama_event_t *event, void *user_data);
 
-/** Which events a subscriber wants. What is not given is not filtered. */
+/** Which events a subscriber wants. A field that is not given lets all events pass. */
 typedef struct brama_filter_t {
     /** Bytes of this struct; set by brama_filter_init. */
     size_t size;
@@ -2245,51 +2228,45 @@ typedef struct brama_filter_t {
     uint32_t event_types;
     /** Zero; anything else is refused. */
     uint32_t reserved;
-    /**
-     * Only connections with this identifier, in any scope unless one is given. NULL:
-     * any. Copied by the call.
-     */
+    /** Only connections with this identifier, in any scope unless one is given. NULL: any. */
     const char *connection;
-    /**
-     * Only connections of this scope; BRAMA_NO_SCOPE: only those without one. NULL:
-     * any. Copied by the call.
-     */
+    /** Only connections of this scope; BRAMA_NO_SCOPE: only those without one. NULL: any. */
     const char *scope;
-    /** Only events that it wants. NULL: all. */
+    /** Only events for which the predicate returns true. NULL: all. */
     brama_predicate_fn predicate;
-    /** For the predicate. */
+    /** The user data of the predicate. */
     void *predicate_data;
     /**
      * Called with predicate_data when the subscription has ended, or if it cannot begin:
      * exactly once per subscribe call that accepted this struct. It is not called if the
      * struct was rejected because of its size or because unknown trailing bytes were not
-     * zero. Called immediately if there is no predicate. NULL: nothing is to be done.
+     * zero. It is called immediately if there is no predicate. NULL: none.
      */
     brama_destroy_fn predicate_destroy;
 } brama_filter_t;
 
-/** How many events of a manager went which way. */
+/** What became of a manager's events, in numbers. */
 typedef struct brama_event_counts_t {
     /** Bytes of this struct; set by brama_event_counts_init. */
     size_t size;
     /** Events that a subscriber wanted when they happened. */
     uint64_t published;
-    /** Deliveries: an event that three subscribers got counts three times. */
+    /** Deliveries: an event that three subscribers received counts three times. */
     uint64_t delivered;
-    /** Events that may be dropped and found no room, and all that a shutdown left. */
+    /** Events of droppable types that found no room, and all events that a shutdown left. */
     uint64_t dropped;
     /**
-     * Events of the other types that were merged into a later one, or that no subscriber
-     * needs because the connection came and went.
+     * Events of the other types that were merged into a later one, or that were left out because
+     * the connection was registered and removed meanwhile.
      */
     uint64_t coalesced;
     /** Callbacks of Rust subscribers that panicked. */
     uint64_t panics;
     /**
-     * 1 while the background thread runs in this process, otherwise 0: the manager was
-     * made without, or was shut down, or the system has no thread to give, or this is
-     * the child of a fork that has not used it yet. Events are then delivered by
-     * brama_poll and by draining a queue.
+     * 1 while the background thread runs in this process, otherwise 0: the manager was made
+     * without one or was shut down, the system refuses to start one, or this is the child of a
+     * fork that has not used the manager yet. Without it, brama_poll and brama_queue_drain deliver
+     * events.
      */
     uint32_t background_running;
     /** Zero. */
@@ -2297,16 +2274,15 @@ typedef struct brama_event_counts_t {
 } brama_event_counts_t;
 
 /**
- * Called with one event. All that it points to is valid until the callback returns.
- * Runs on the manager's thread, or on one that polls; may call anything in this
- * library, also end its own subscription. While it runs, no other event of the manager
- * is delivered. Must not throw.
+ * Called with one event. What event points to is valid until the callback returns. The
+ * introduction (CALLBACKS) says where it runs and what it may do; it may even end its own
+ * subscription. While it runs, no other event of the manager is delivered.
  */
 typedef void (*brama_event_fn)(const brama_event_t *event, void *user_data);
 
 /**
- * Called with several events at a time, the i-th at (const char *)events + i *
- * event_size; otherwise as brama_event_fn.
+ * Called with several events at a time. The i-th is at (const char *)events + i * event_size.
+ * Otherwise as brama_event_fn.
  */
 typedef void (*brama_events_fn)(const brama_event_t *events,
                                 size_t event_size,
@@ -2320,21 +2296,20 @@ BRAMA_API void brama_filter_init(brama_filter_t *filter);
 BRAMA_API void brama_event_counts_init(brama_event_counts_t *counts);
 
 /**
- * Calls callback for every event that filter lets pass, until the subscription ends:
- * by brama_unsubscribe, brama_unsubscribe_matching or the manager's shutdown.
+ * Calls callback for every event that filter lets pass, until the subscription ends: by
+ * brama_unsubscribe, by brama_unsubscribe_matching or by the manager's shutdown. A NULL filter
+ * lets everything pass.
  *
- * destroy, if not NULL, is called exactly once with user_data when the callback will
- * not run any more: when the subscription has ended, on the thread that ended it or
- * that ran the callback; or before this function returns if it fails, for whatever
- * reason.
+ * destroy, if not NULL, is called exactly once with user_data, when the callback will not run any
+ * more: after the subscription has ended, by the thread that ended it or that ran the callback. If
+ * this function fails, for whatever reason, destroy is called before it returns.
  *
- * If out is not NULL, it gets the subscription, which the caller ends and frees with
- * brama_unsubscribe, or NULL on error. The callback may run before *out is written. If out is
- * NULL, the subscription lasts as long as the manager. A NULL filter lets everything pass.
+ * If out is not NULL, *out becomes the subscription, or NULL on error. The callback may run before
+ * *out is written. If out is NULL, the subscription lasts as long as the manager.
  *
- * Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN; BRAMA_ERR_UNSUPPORTED if the
- * callback could never run, because the manager is to have a background thread and the system
- * starts none.
+ * Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN; BRAMA_ERR_UNSUPPORTED if the manager is
+ * to have a background thread and the system refuses to start it, so that the callback could never
+ * run.
  */
 BRAMA_API
 brama_result_t brama_subscribe(brama_t *manager,
@@ -2345,8 +2320,8 @@ brama_result_t brama_subscribe(brama_t *manager,
                                brama_subscription_t **out);
 
 /**
- * brama_subscribe with a callback for up to `most` events at a time: as many as there
- * are when all that waited has been delivered. `most` is 1 to 16777216, or
+ * brama_subscribe with a callback for up to `most` events at a time. A batch is delivered when it
+ * has `most` events, or when no more events wait. `most` is 1 to 16777216; any other number is
  * BRAMA_ERR_INVALID_CONFIG.
  */
 BRAMA_API
@@ -2359,30 +2334,25 @@ brama_result_t brama_subscribe_batched(brama_t *manager,
                                        brama_subscription_t **out);
 
 /**
- * Ends a subscription and frees it. When this has returned, the callback is not
- * running and never will again, and destroy has been called: it waits for a callback
- * under way on another thread.
+ * Ends a subscription and frees it. It waits for a callback under way on another thread. When it
+ * has returned, the callback is not running and never will again, and destroy has been called.
  *
- * Called from a callback, predicate or brama_destroy_fn, of this manager or any other, it
- * waits for nothing and returns at once. The guarantee holds once the callback under way has
- * returned, and destroy is called by the thread that runs it. So free user data in destroy,
- * not after this call. The same is so when the time of a brama_shutdown_within was over. NULL
- * is fine. Call it once.
+ * Called from a callback, predicate or brama_destroy_fn, of this manager or any other, it waits
+ * for nothing and returns at once. The guarantee then holds once the callback under way has
+ * returned, and the thread that runs it calls destroy. So free user data in destroy, not after
+ * this call. The same applies after a brama_shutdown_within whose time was over.
  */
 BRAMA_API void brama_unsubscribe(brama_subscription_t *subscription);
 
-/**
- * Frees a subscription without ending it: it lasts as long as the manager. NULL is fine. Call
- * it once.
- */
+/** Frees the pointer to a subscription without ending it: it lasts as long as the manager. */
 BRAMA_API void brama_subscription_detach(brama_subscription_t *subscription);
 
 /**
- * Ends every subscription, of queues too, that falls under a pattern: it agrees with
- * each part that the pattern gives, and wants no type beyond the pattern's. Its
- * predicate is not looked at, nor destroyed. A NULL pattern is that of all
- * subscriptions. The promise is that of brama_unsubscribe; subscriptions and queues
- * are still to be freed.
+ * Ends every subscription, also of a queue, whose filter falls under a pattern: the filter has the
+ * same connection and the same scope, where the pattern gives them, and no type that the pattern
+ * does not have. The predicate of the pattern is ignored and not destroyed. A NULL pattern ends
+ * all subscriptions. The guarantee is that of brama_unsubscribe. Subscriptions and queues still
+ * have to be freed.
  *
  * Errors: BRAMA_ERR_INVALID_ARGUMENT.
  */
@@ -2391,9 +2361,9 @@ brama_result_t brama_unsubscribe_matching(brama_t *manager,
                                           const brama_filter_t *pattern);
 
 /**
- * Counts what became of a manager's events, and says whether its thread runs. Exact when
- * nothing is on its way, after brama_poll, say. The struct has been through
- * brama_event_counts_init. Errors: BRAMA_ERR_INVALID_ARGUMENT.
+ * Counts what became of a manager's events, and says whether its background thread runs. The
+ * counts are exact while no event is on its way, for example after brama_poll. Initialise the
+ * struct with brama_event_counts_init. Errors: BRAMA_ERR_INVALID_ARGUMENT.
  */
 BRAMA_API brama_result_t brama_event_counts(brama_t *manager, brama_event_counts_t *counts);
 /** brama_filter_init as an initialiser. */
@@ -2420,12 +2390,12 @@ BRAMA_API brama_result_t brama_event_counts(brama_t *manager, brama_event_counts
  */
 
 /**
- * Makes a queue of every event that filter lets pass, into *out, to be freed by the
- * caller with brama_queue_free; NULL on error. Up to capacity events wait in order;
- * the introduction says what happens when it is full.
+ * Makes a queue of every event that filter lets pass: *out becomes the queue, or NULL on error. Up
+ * to capacity events wait in order; the introduction (EVENTS) says what happens when the queue is
+ * full. A NULL filter lets everything pass.
  *
- * A NULL filter lets everything pass. Errors: BRAMA_ERR_INVALID_CONFIG if capacity is not 1 to
- * 16777216, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
+ * Errors: BRAMA_ERR_INVALID_CONFIG if capacity is not 1 to 16777216, BRAMA_ERR_INVALID_ARGUMENT,
+ * BRAMA_ERR_SHUT_DOWN.
  */
 BRAMA_API
 BRAMA_MUST_USE
@@ -2435,16 +2405,16 @@ brama_result_t brama_queue_new(brama_t *manager,
                                brama_queue_t **out);
 
 /**
- * Takes up to capacity events out of the queue, in order, into an array, and says in
- * *count how many. Returns at once, also with none.
+ * Takes up to capacity events out of the queue, in order, into the array events; *count becomes
+ * their number. Returns at once, even if there are none.
  *
- * event_size is sizeof(brama_event_t): the step from one element to the next. The
- * strings of the events belong to the queue and are valid until it is drained again or
- * freed, so one thread at a time drains a queue. In a manager without a background
- * thread this also does what brama_poll does.
+ * event_size is sizeof(brama_event_t): the step from one element to the next. The strings of the
+ * events belong to the queue and are valid until it is drained again or freed. So only one thread
+ * at a time may drain a queue. In a manager without a background thread this also does what
+ * brama_poll does.
  *
- * No pointer may be NULL, except events if capacity is 0. Errors:
- * BRAMA_ERR_INVALID_ARGUMENT. Works after brama_queue_close and brama_shutdown.
+ * events may be NULL if capacity is 0. Works after brama_queue_close and brama_shutdown. Errors:
+ * BRAMA_ERR_INVALID_ARGUMENT.
  */
 BRAMA_API
 brama_result_t brama_queue_drain(brama_queue_t *queue,
@@ -2454,19 +2424,19 @@ brama_result_t brama_queue_drain(brama_queue_t *queue,
                                  size_t *count);
 
 /**
- * Waits until an event can be drained, at most timeout_ms (BRAMA_NEVER: for ever), and
- * says whether one can; another thread may take it first. False also, at once, when
- * the queue is closed and nothing waits, and for NULL. In a manager without a
- * background thread this also does what brama_poll does. Inside a callback of the manager
- * nothing arrives meanwhile: do not wait for ever there. Any number of threads, except
- * in destructors that run because a thread ends: there it may answer false at once.
+ * Waits until an event can be drained, at most timeout_ms (BRAMA_NEVER: for ever), and returns
+ * whether one can; another thread may take it first. Returns false at once if the queue is closed
+ * and nothing waits. In a manager without a background thread this also does what brama_poll does.
+ * Any number of threads may wait. Inside a callback of the manager nothing arrives meanwhile: do
+ * not wait for ever there. In a destructor that runs because a thread ends, it may return false at
+ * once.
  */
 BRAMA_API bool brama_queue_wait(brama_queue_t *queue, uint64_t timeout_ms);
 
 /**
- * Gives into *fd a file descriptor that is readable while events wait, and for ever
- * once the queue is closed: for epoll, libuv, asyncio. It belongs to the queue and is
- * closed with it: do not read from it, do not close it, drain the queue instead.
+ * Gives a file descriptor for epoll, libuv or asyncio, in *fd. It is readable while events wait,
+ * and for ever once the queue is closed. It belongs to the queue, and brama_queue_free closes it.
+ * Do not read from it and do not close it: drain the queue.
  *
  * Errors: BRAMA_ERR_INVALID_ARGUMENT; BRAMA_ERR_LIMIT if too many files are open,
  * BRAMA_ERR_OUT_OF_MEMORY, or BRAMA_ERR_UNSUPPORTED if the system has no such descriptor.
@@ -2474,22 +2444,22 @@ BRAMA_API bool brama_queue_wait(brama_queue_t *queue, uint64_t timeout_ms);
 BRAMA_API brama_result_t brama_queue_fd(brama_queue_t *queue, int *fd);
 
 /**
- * Ends the queue's subscription: nothing more comes, and waiting threads are woken. What waits
- * can still be drained. Further calls do nothing. NULL: BRAMA_ERR_INVALID_ARGUMENT.
+ * Ends the queue's subscription: no more events come, and waiting threads are woken. Events that
+ * wait can still be drained. Further calls do nothing.
  */
 BRAMA_API brama_result_t brama_queue_close(brama_queue_t *queue);
 
 /**
- * Whether nothing more will come: the queue was closed, its subscription ended, or its manager
- * shut down. Events may still wait. True for NULL.
+ * Returns whether no more events will come: the queue was closed, its subscription was ended, or
+ * its manager was shut down. Events may still wait. True for NULL.
  */
 BRAMA_API bool brama_queue_is_closed(const brama_queue_t *queue);
 
 /**
- * Closes a queue and frees it, with its descriptor and the strings of its events. NULL
- * is fine. No other thread may be using the queue: close it first, and join who waits.
- * May be called inside a callback, also one that runs because the queue is drained:
- * that call then gives no events.
+ * Closes a queue and frees it, with its descriptor and the strings of its events. No other thread
+ * may be using the queue: close it first, and join the threads that wait for it. May be called
+ * from a callback, even from one that a brama_queue_drain of this queue runs: that call then gives
+ * no events.
  */
 BRAMA_API void brama_queue_free(brama_queue_t *queue);
 
@@ -2511,7 +2481,7 @@ typedef struct brama_report_item_t {
     size_t size;
     /** Which connection; not NULL. */
     const brama_connection_t *connection;
-    /** Why it failed, UTF-8. NULL: not said. Not looked at for a success. */
+    /** Why it failed, UTF-8. NULL: not said. Ignored for a success. */
     const char *reason;
     /** Bytes of the reason; BRAMA_TERMINATED (default): it ends with a NUL. 0: it is empty. */
     size_t reason_length;
@@ -2519,18 +2489,18 @@ typedef struct brama_report_item_t {
     brama_outcome_t outcome;
     /**
      * Filled in by the call: what brama_connection_success or brama_connection_failure
-     * would have answered.
+     * would have returned.
      */
     brama_result_t result;
 } brama_report_item_t;
 
-/** Makes an item that reports nothing yet. */
+/** Sets every field to "not given". */
 BRAMA_API void brama_report_item_init(brama_report_item_t *item);
 
 /**
- * brama_connection_available for count handles: the answers go into an array of as many. A
- * NULL handle yields false, and the call returns BRAMA_ERR_INVALID_ARGUMENT after answering
- * the others. If an array is NULL and count is not 0, nothing is written and
+ * brama_connection_available for count handles: writes count answers into the array answers. A
+ * NULL handle yields false, and the call returns BRAMA_ERR_INVALID_ARGUMENT after it has answered
+ * for the others. If an array is NULL and count is not 0, nothing is written and
  * BRAMA_ERR_INVALID_ARGUMENT is returned.
  */
 BRAMA_API
@@ -2539,12 +2509,11 @@ brama_result_t brama_available_many(const brama_connection_t *const *connections
                                     bool *answers);
 
 /**
- * Reports for count connections, in order; each item gets its own result. Every item is tried;
- * the answer is BRAMA_OK, or the first result that is not. item_size is
- * sizeof(brama_report_item_t): the step from one item to the next. Each item has been through
- * brama_report_item_init; one whose size is wrong gets BRAMA_ERR_INVALID_ARGUMENT. If items is
- * NULL and count is not 0, or item_size is too small, nothing is done:
- * BRAMA_ERR_INVALID_ARGUMENT.
+ * Reports for count connections, in order. Every item is tried and gets its own result. Returns
+ * BRAMA_OK, or the first result that is not. item_size is sizeof(brama_report_item_t): the step
+ * from one item to the next. Initialise each item with brama_report_item_init; one whose size is
+ * wrong gets BRAMA_ERR_INVALID_ARGUMENT. If items is NULL and count is not 0, or item_size is too
+ * small, nothing is reported and BRAMA_ERR_INVALID_ARGUMENT is returned.
  */
 BRAMA_API
 brama_result_t brama_report_many(brama_report_item_t *items,
@@ -2573,25 +2542,21 @@ brama_result_t brama_report_many(brama_report_item_t *items,
 
 /**
  * Makes a clock that shows this Unix time, in ms, and stands still. Give it to brama_new in
- * brama_config_t.clock. The caller frees it with brama_clock_free. NULL on error, such as a
- * time above INT64_MAX, where BRAMA_NONE and its kin are.
+ * brama_config_t.clock. A time above INT64_MAX is refused: the constants, such as BRAMA_NONE, are
+ * there.
  */
 BRAMA_API BRAMA_MUST_USE brama_clock_t *brama_clock_new(uint64_t unix_ms);
 
-/**
- * Frees a clock. Managers that use it keep the time that it shows. NULL is fine. No
- * other thread may be using the pointer.
- */
+/** Frees a clock. For managers that use it, time stands still from now on. */
 BRAMA_API void brama_clock_free(brama_clock_t *clock);
 
 /**
- * Moves the time on by so many ms. It stops 34 years after its start. What became due takes
- * effect at the next call, on any thread; brama_poll does it now. NULL:
- * BRAMA_ERR_INVALID_ARGUMENT.
+ * Moves the time on by so many ms; it stops 34 years after the clock's start. What became due
+ * takes effect at the next call, on any thread; brama_poll does it now.
  */
 BRAMA_API brama_result_t brama_clock_advance(brama_clock_t *clock, uint64_t ms);
 
-/** The time that a clock shows, in Unix ms; BRAMA_NONE for NULL. */
+/** Returns the time that a clock shows, in Unix ms; BRAMA_NONE for NULL. */
 BRAMA_API uint64_t brama_clock_unix_ms(const brama_clock_t *clock);
 
 #ifdef __cplusplus
