@@ -18,8 +18,8 @@
 //!
 //! # What was rejected
 //!
-//! - *The address of the record in place of the hash*: slots are used again, so the record there can
-//!   be trusted only if the table refers to it. Where the slab is not used
+//! - *The address of the record in place of the hash*: slots are used again, so the record there
+//!   can be trusted only if the table refers to it. Where the slab is not used
 //!   (`structures/slab/passthrough.rs`) the memory may be freed.
 //! - *The generation in place of the number*: it has 13 bits, and begins again with each
 //!   registration.
@@ -76,8 +76,8 @@ pub(crate) fn leave(
 }
 
 impl Engine {
-    /// Admits a call by name to a closed circuit that is not watched. Returns `None` for others, and
-    /// then has counted nothing.
+    /// Admits a call by name to a closed circuit that is not watched. Returns `None` for others,
+    /// and then has counted nothing.
     #[inline(always)]
     pub(crate) fn try_pass(&self, key: Key<'_>) -> Option<(Trace, Ticket)> {
         let hash = self.context.hasher.hash(key);
@@ -117,8 +117,8 @@ impl Engine {
         })
     }
 
-    /// Reports a success with a permit that the word of a closed circuit gave, if it changes nothing
-    /// but the totals. Returns false for others, and then has counted nothing.
+    /// Reports a success with a permit that the word of a closed circuit gave, if it changes
+    /// nothing but the totals. Returns false for others, and then has counted nothing.
     #[inline(always)]
     pub(crate) fn try_success_on(&self, trace: Trace, mark: u64) -> bool {
         let guard = reclaim::pin();
