@@ -38,7 +38,7 @@ pub(crate) mod waiting;
 #[cfg(feature = "capi")]
 pub(crate) use raw_permit::Admission;
 
-/// A manager: registers connections, decides which calls may pass, keeps the books.
+/// A manager: registers connections, decides which calls may pass, and keeps their totals.
 ///
 /// Cheap to clone; all clones are the same manager, usable from any thread.
 /// Managers are independent of each other. When the last clone is dropped, the
@@ -64,8 +64,8 @@ struct ShutdownOnDrop {
     engine: Arc<Engine>,
 }
 
-/// Made by a race, not under a lock, which a fork could leave held: of several
-/// threads that make it at once, the others throw theirs away.
+/// Made without a lock, which a fork could leave held: if several threads make it at once, one
+/// publishes its manager and the others drop theirs.
 static DEFAULT: OnceBox<Brama> = OnceBox::new();
 
 /// The process-wide manager, made with the default settings on first use.
@@ -100,7 +100,7 @@ impl Brama {
         }
     }
 
-    /// Begins a manager.
+    /// A builder for a manager.
     ///
     /// ```
     /// let brama = brama::Brama::builder().build()?;
@@ -110,8 +110,8 @@ impl Brama {
         Builder::new()
     }
 
-    /// Registers a connection, closed, and returns its handle. `None` for the
-    /// options follows the global settings in everything.
+    /// Registers a connection, closed, and returns its handle. With `None` for the options, it
+    /// follows the manager's settings in everything.
     ///
     /// ```
     /// # let brama = brama::Brama::builder().background(false).build()?;
@@ -134,11 +134,10 @@ impl Brama {
         Ok(Connection::new(self.shared.engine.clone(), record))
     }
 
-    /// The connection of this name, registered now if it was not. The options
-    /// matter only in that case. If the connection was there and has other settings than
-    /// the options give, it keeps them, and an event of type
-    /// [`Notice`](crate::EventType::Notice) says so: once for each connection, when
-    /// there is a subscriber.
+    /// Returns the connection of this name, and registers it if it was not registered. The options
+    /// matter only in that case. If the connection existed and has other settings than the options
+    /// give, it keeps its own, and an event of type [`Notice`](crate::EventType::Notice) says so:
+    /// once for each connection, when there is a subscriber.
     ///
     /// ```
     /// # let brama = brama::Brama::builder().background(false).build()?;
@@ -161,7 +160,7 @@ impl Brama {
         Ok(Connection::new(self.shared.engine.clone(), record))
     }
 
-    /// Removes a connection. Its handles answer [`Error::NotFound`] from now on.
+    /// Removes a connection. Its handles return [`Error::NotFound`] from now on.
     ///
     /// ```
     /// # let brama = brama::Brama::builder().background(false).build()?;
@@ -200,8 +199,8 @@ impl Brama {
         Ok(Connection::new(self.shared.engine.clone(), record))
     }
 
-    /// Changes the global settings that `config` gives, all at once. Connections
-    /// that did not set them follow at their next decision.
+    /// Changes the manager's settings that `config` gives, all at once. Connections that did not
+    /// set them follow at their next decision.
     ///
     /// ```
     /// # let brama = brama::Brama::builder().background(false).build()?;
@@ -319,18 +318,18 @@ impl Brama {
         self.engine().do_all_due();
     }
 
-    /// Shuts the manager down: no call is admitted any more, every operation
-    /// answers [`Error::ShutDown`], the events that wait are delivered, all subscriptions
-    /// end, and the background thread is joined. Further calls do nothing.
+    /// Shuts the manager down: no call is admitted any more, every operation returns
+    /// [`Error::ShutDown`], the events that wait are delivered, all subscriptions end, and the
+    /// background thread is joined. Further calls do nothing.
     ///
-    /// It waits for as long as the callbacks take; [`Brama::shutdown_within`] does not.
-    /// Inside user code (a callback, a filter or the destructor of one, of this manager
-    /// or any other) it waits for nothing: it returns at once, and the rest is done by
-    /// the background thread, or by the thread that runs the callback, when that has
-    /// returned. The drop of the last clone is a shutdown, too.
+    /// It waits for as long as the callbacks take; [`Brama::shutdown_within`] has a limit. Called
+    /// inside user code (a callback, a filter or the destructor of one, of this manager or any
+    /// other) it waits for nothing and returns at once. The background thread, or the thread that
+    /// runs the callback, does the rest after the callback has returned. The drop of the last clone
+    /// is a shutdown, too.
     ///
-    /// Not called before the process ends, it leaves undelivered what waits: the system
-    /// ends the background thread wherever it is.
+    /// If the process ends without a shutdown, events that wait are not delivered: the system ends
+    /// the background thread wherever it is.
     ///
     /// ```
     /// # let brama = brama::Brama::builder().background(false).build()?;
@@ -346,17 +345,16 @@ impl Brama {
     /// [`Brama::shutdown`] that takes no longer than `time`, and returns how many events
     /// were left: 0 if every one was delivered.
     ///
-    /// When the time is over, what waits is not delivered any more, a callback under way
-    /// is left alone, and no subscription waits for one. Such a callback may still be
-    /// running when this returns, and is dropped by its thread when it returns. Later
-    /// shutdowns and drops do not wait either. The events that are left count as
+    /// When the time is over, events that wait are not delivered any more. A callback under way may
+    /// still be running when this function returns; its thread then drops it. Later shutdowns, and
+    /// drops of subscriptions, do not wait for it. The events that are left count as
     /// [dropped](crate::EventCounts::dropped).
     ///
-    /// An event counts as left if it was not offered to every subscriber, or its last
-    /// callback has not returned; those in batches that were not handed over count once
-    /// for each batch. Without a background thread the callbacks run on this thread, and
-    /// the time is looked at between two of them. Inside user code it returns at once,
-    /// as `shutdown` does, with the number of happenings that wait.
+    /// An event counts as left if it was not offered to every subscriber, or if its last callback
+    /// has not returned. An event in batches that were not delivered counts once for each batch.
+    /// Without a background thread the callbacks run on this thread, which checks the time between
+    /// two of them. Inside user code it returns at once, as `shutdown` does, with the number of
+    /// happenings that wait.
     ///
     /// ```
     /// # let brama = brama::Brama::builder().background(false).build()?;

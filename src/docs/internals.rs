@@ -1,11 +1,11 @@
-//! The inside of the library, for those who change it: its floors, its words, who touches which
-//! field, two walks through it, and where its ideas come from.
+//! The inside of the library, for those who change it: its floors, its words, which threads touch
+//! which field, two walks through the code, and where its ideas come from.
 //!
 //! # Reading the source
 //!
-//! Each file begins with what it is for, why it is so, and what was rejected. A good order:
-//! `values/state.rs` (the decisions, as values), `circuit/record.rs` (the atomics that apply them),
-//! `structures/table.rs`, `events/bus.rs`, `manager/driver.rs`.
+//! Each file begins with its purpose, the reasons for its design, and what was rejected. A good
+//! order: `values/state.rs` (the decisions, as values), `circuit/record.rs` (the atomics that apply
+//! them), `structures/table.rs`, `events/bus.rs`, `manager/driver.rs`.
 //!
 //! `.ci/run` is the gate that every change passes. It includes loom models of each lock-free
 //! protocol (`src/models`), each with the mutations that it catches, and a minute of storms with
@@ -50,7 +50,7 @@
 //! | tally | the failures that count, as a value (`values::tally`) |
 //! | parked | where the tally is while the circuit is not closed (`circuit::record::parked`) |
 //! | trips | openings since the circuit was last healthy |
-//! | watched | a closed circuit whose calls need a start, or whose reports a place among the last calls |
+//! | watched | a closed circuit whose calls are measured, or whose reports need a place among the last calls |
 //! | evidence | the reports that count for the rates (`circuit::record::rates`) |
 //! | line, home line | 128 bytes with cells of up to three threads; the one of a block where a thread's cell is |
 //! | place | cells that have their marks in common (`Totals::place`) |
@@ -60,22 +60,23 @@
 //! | probe, lease | a permit of a half-open circuit; how long its place is kept for it |
 //! | notice | what a reporter pushes onto the ring (`circuit::event_sink`) |
 //! | event | what the dispatcher makes of a notice: once, and all subscribers share it |
-//! | lot | events that a queue gets under one lock and with one wake (`events::bus::outbox`) |
+//! | lot | a batch of events that a queue gets under one lock and with one wake (`events::bus::outbox`) |
 //! | kept, droppable | types of events that must arrive, and those that may be dropped |
 //! | missed, late | a kept event that found no room; its delivery from the record's present state |
 //! | reporter | the thread of the caller that reports |
 //! | dispatcher | the thread that delivers events; one at a time |
-//! | driver | the manager's background thread, or who stands in for it in `poll` |
-//! | plan | what the driver knows to fall due |
+//! | driver | the manager's background thread, or a thread that does its work in `poll` |
+//! | plan | the timers of the driver: when to look at which record |
 //! | save, saved | the state of circuits as bytes (`values::saved`); a circuit as it was then |
 //! | to wait | of what was saved: for the registration of its name (`manager::waiting`) |
 //! | waker | wakes the driver (`structures::waker`) |
-//! | pin, guard | a thread says that it reads what others may retire |
+//! | pin, guard | a thread's announcement that it reads what other threads may retire |
 //! | incarnation | how many forks lie between this process and the first |
 //!
-//! # Who touches which field of a record
+//! # Which threads touch which field of a record
 //!
-//! `R` is Relaxed, `A` Acquire, `L` Release. "All" are the threads of callers.
+//! `R` is Relaxed, `A` Acquire, `L` Release. "All" are the threads of callers. "Who opens" and the
+//! like is the thread that does so.
 //!
 //! | field | written by | read by | ordering |
 //! |---|---|---|---|
@@ -121,7 +122,7 @@
 //! 7. The driver (`manager::driver`) takes the record into its plan, so that the opening ends on
 //!    time, and dispatches (`events::bus::dispatch`): it makes the notice's events and numbers
 //!    them.
-//! 8. `events::bus::outbox` finds who wants them. Queues get them by the lot
+//! 8. `events::bus::outbox` finds the subscribers that want them. Queues get them in lots
 //!    (`events::subscriber_queue`), before any user code runs.
 //! 9. `events::subscriber`: the filter, then the callback, inside a use gate
 //!    (`structures::use_gate`), which one thread at a time enters.

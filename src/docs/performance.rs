@@ -8,31 +8,32 @@
 //!   the caches. Names of 4 to 16 bytes, scope and identifier each, are the fastest.
 //! - **Registering** without options is the shortest: the connection takes the place of a removed
 //!   one, and nothing is resolved. With options, those in effect are worked out and kept.
-//! - **Unregistering** pays for the safety of those who look names up at that moment: once
+//! - **Unregistering** pays for the safety of threads that look names up at that moment: once
 //!   in 128 removals of a thread a system call (`membarrier`) interrupts the process's
 //!   other threads for a moment.
 //! - [`available`](crate::Connection::available) on a closed circuit is one load.
 //! - A guarded call ([`acquire`](crate::Connection::acquire) and a report, or
 //!   [`call`](crate::Connection::call)) by handle adds one to a total of its own thread. It reads a
-//!   coarse clock, unless calls are so frequent that there is [a tick](#the-tick). Except for a *recently used* flag once per cleanup interval,
-//!   it does not write to cache lines that other threads' calls read, so threads that share
-//!   a circuit don't slow each other down. By name it writes no such line either: a permit by
-//!   name holds no reference, and its report looks the connection up again.
+//!   coarse clock, unless calls are so frequent that there is [a tick](#the-tick). Except for a
+//!   *recently used* flag once per cleanup interval, it does not write to cache lines that other
+//!   threads' calls read, so threads that share a circuit don't slow each other down. By name it
+//!   writes no such line either: a permit by name holds no reference, and its report looks the
+//!   connection up again.
 //! - An **owned permit** ([`acquire_owned`](crate::Connection::acquire_owned)) counts a reference to
 //!   the manager, on a line that the owned permits of all its connections share: two
 //!   read-modify-writes. Acquired and reported by one thread it takes about four times as long as a
 //!   permit that borrows the handle. Where the permit need not outlive the handle, borrow it.
-//! - A **failure** does: the count of consecutive failures is shared by its nature.
+//! - A **failure** writes a shared cache line: all threads share the count of failures in a row.
 //! - **Events** that no subscriber wants cost nothing. (The first report on a connection that
-//!   was registered while there was no subscriber asks once.) Those that are wanted cost the
-//!   reporting thread a push into a ring, whatever the number of subscribers.
+//!   was registered while there was no subscriber asks once.) Events that a subscriber wants cost
+//!   the reporting thread a push into a ring, whatever the number of subscribers.
 //! - **Delivery** is the dispatcher's work, and grows with the number of subscribers. The
 //!   dispatcher makes an event once, with one allocation, and all subscribers share it. A queue
-//!   without a filter function gets what comes together by the lot, up to 32 events under one
-//!   lock. A lot costs at most one system call for the threads that sleep until something
-//!   arrives, and one for a descriptor that is not readable yet. Where no thread sleeps and the
-//!   host has not drained the queue since, it costs none. A filter function makes a queue as
-//!   expensive as a callback, which gets each event by itself.
+//!   without a filter function gets its events in batches, up to 32 events under one lock. A batch
+//!   costs at most one system call for the threads that sleep until an event arrives, and one for a
+//!   descriptor that is not readable yet. If no thread sleeps and the host has not drained the
+//!   queue since, it costs none. A filter function makes a queue as expensive as a callback, which
+//!   gets each event by itself.
 //!
 //! # Threads of one circuit
 //!
@@ -58,42 +59,42 @@
 //!
 //! # The tick
 //!
-//! A success keeps its time, and to read the coarse clock for it takes longer than all the rest. But
-//! that clock moves only once in 1 to 10 ms, as the kernel is built. So while a process reports
-//! several thousand successes in each of these ticks, the background thread of a manager wakes once
-//! in each, and writes down that time has moved. A success that finds that it has not reads no
-//! clock. One in 64 does in any case.
+//! A success records its time, and reading the coarse clock for it takes longer than all the rest.
+//! But that clock moves only once in 1 to 10 ms, depending on the kernel. So while a process
+//! reports several thousand successes in each of these ticks, the background thread of a manager
+//! wakes once in each, and records that time has moved. A success that finds that time has not
+//! moved reads no clock. One success in 64 reads the clock in any case.
 //!
 //! - **What it changes.** The time of the last success lags by one tick more. So does the moment as of
-//!   which a success counts for a rate over a time (`rate_window`), and what a cleanup knows of the
-//!   last use. All that waits, expires or is measured goes by the clock itself, and so do events.
+//!   which a success counts for a rate over a time (`rate_window`), and the time of the last use
+//!   that a cleanup sees. Waits, expiries, measured durations and events use the clock itself.
 //! - **What it costs.** 5 to 20 µs of a core in each tick. No thread is started for it. About an eighth
 //!   of a second after calls have become rare, the thread sleeps as before: an idle process is not
 //!   woken.
 //! - **Where there is none.** In managers without a background thread
 //!   ([`background(false)`](crate::Builder::background)), unless another one of the process ticks;
 //!   with a [`ManualClock`](crate::ManualClock); while the thread runs callbacks.
-//! - **When the thread is kept from it**, by other threads, a debugger or a suspended container. A time
-//!   that is more than 20 ms behind is found by the 64th success of a thread on a connection at the latest,
-//!   and whenever a rate is evaluated. It is then no longer used. For one `rate_window` after that, rates over a time open no
-//!   circuit, since successes may be missing in them; failures in a row, windows and rates over the last calls
-//!   do as ever. For one `inactive_threshold`, a cleanup removes nothing. Until a minute has passed there is no
-//!   tick, and twice as long after each further time, up to 17 hours.
+//! - **When the thread is late**, because of other threads, a debugger or a suspended container. A
+//!   recorded time that is more than 20 ms behind is found by the 64th success of a thread on a
+//!   connection at the latest, and whenever a rate is evaluated. It is then no longer used. For one
+//!   `rate_window` after that, rates over a time open no circuit, since successes may be missing in
+//!   them; failures in a row, windows and rates over the last calls still do. For one
+//!   `inactive_threshold`, a cleanup removes nothing. There is no tick for a minute, and for twice
+//!   as long after each further time, up to 17 hours.
 //!
 //! # Memory
 //!
-//! A connection takes 232 bytes, or that and what its name takes if scope and identifier
-//! together have more than 24, and 11 to 37 bytes of the index, by how full that is.
+//! A connection takes 232 bytes, and 11 to 37 bytes of the index, depending on how full that is. A
+//! name is extra if scope and identifier together have more than 24 bytes.
 //! Settings and metadata of its own, several probes, a window, rates
 //! ([how much](super::rules#what-it-costs)), and a second thread that reports ([how much](#threads-of-one-circuit))
 //! take more, once each. So does the first reason that is reported: some 600 bytes, which lie ready, so that no
 //! report allocates them.
 //!
-//! Records come from a pool of the process, shared by all managers. **It gives nothing
-//! back**: what the largest number of connections took that there ever were at once,
-//! those included that were removed and not yet reclaimed, is kept for connections to
-//! come, and each thread keeps up to 128 places in a list of its own. The index, settings, metadata
-//! and long names are given back.
+//! Records come from a pool of the process, shared by all managers. **It gives no memory back**: it
+//! keeps what the largest number of connections at one time took, including those that were removed
+//! and not yet reclaimed, for later connections. Each thread keeps up to 128 places in a list of
+//! its own. The memory of the index, settings, metadata and long names is freed.
 //!
 //! In builds under a sanitizer or Miri (the build script sees that) there is no pool,
 //! and records come from the allocator, so that these tools see what becomes of them.
@@ -114,13 +115,13 @@
 //! which waits, hardly longer, so that such laps would shift the ratios too. Each bench
 //! says how many laps of a median stayed disturbed.
 //!
-//! Floors are what an operation cannot do without: an atomic load, one read-modify-write
+//! Floors are the parts that an operation cannot do without: an atomic load, one read-modify-write
 //! (`fetch_add`), a reading of the coarse clock, reading and hashing a name. "To the
 //! floor" is the ratio to the sum of those that apply. An epoch pin stands beside them:
 //! operations by name need it only where the system has no `membarrier`.
 //!
-//! Peers are used as their authors mean it, and where there is a choice the way that is
-//! fastest for them:
+//! Peers are used as their authors intend, and where there is a choice, in the way that is fastest
+//! for them:
 //!
 //! - Breakers: `recloser`, `failsafe`, `circuit_breaker`, `tower-resilience` (a service
 //!   for each thread, polled busily), and a plain breaker behind a mutex, thirty lines as
@@ -188,7 +189,7 @@
 //! Where a target is not reached, its ratio is bold. Most are ratios to others, and these
 //! differ from machine to machine, and with more laps disturbed than not also from hour to
 //! hour: what waits for memory is slowed by what neighbours do to the shared cache, and no
-//! lap is quiet enough to escape that. What one should know:
+//! lap is quiet enough to escape that. Some figures need an explanation:
 //!
 //! - **A guarded call.** Where there is no [tick](#the-tick), more than half of it is reading the
 //!   clock, for the time of the last success; the fastest peer keeps neither times nor totals.

@@ -13,8 +13,8 @@ pub(super) struct UserData {
 // SAFETY: the library only hands the pointer to the host's functions. The host allows that on other
 // threads: the header says so (CALLBACKS, and brama_subscribe of `destroy`).
 unsafe impl Send for UserData {}
-// SAFETY: the library only copies the pointer, and never follows it. Calls of the host's functions
-// with it: see `Send` above.
+// SAFETY: the library only copies the pointer, and never follows it. For the calls with it, see
+// `Send` above.
 unsafe impl Sync for UserData {}
 
 /// The return value of a host's function that is declared as `bool` in C.
@@ -44,7 +44,7 @@ impl UserData {
 impl Drop for UserData {
     fn drop(&mut self) {
         if let Some(destroy) = self.destroy {
-            // SAFETY: the host gave this function for this data (`UserData::new`), and the drop
+            // SAFETY: the host gave this function with this data (`UserData::new`), and the drop
             // calls it once.
             unsafe { destroy(self.data) };
         }

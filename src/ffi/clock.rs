@@ -40,7 +40,8 @@ pub unsafe extern "C" fn brama_clock_free(clock: *mut brama_clock_t) {
 }
 
 /// Moves the time on by so many ms; it stops 34 years after the clock's start. What became due
-/// takes effect at the next call, on any thread; brama_poll does it now.
+/// takes effect at the next call, on any thread; brama_poll does it now. Errors:
+/// BRAMA_ERR_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_clock_advance(clock: *mut brama_clock_t, ms: u64) -> brama_result_t {
     guard::result(|| {

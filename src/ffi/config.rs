@@ -187,7 +187,8 @@ pub struct brama_config_t {
     pub ramp_ms: u64,
     /// As in brama_options_t.
     pub ramp_start: f64,
-    /// The time between two cleanups, which remove unused connections. At least 1. Default 10000.
+    /// The time between two cleanups, which remove unused connections. At least 1.
+    /// Default 10000.
     pub cleanup_interval_ms: u64,
     /// A connection without activity for this long is removed. At least 1, or
     /// BRAMA_NEVER. Default 86400000 (a day).

@@ -165,7 +165,7 @@ fn descriptor(_: &brama_queue_t) -> Result<c_int, Failure> {
 }
 
 /// Ends the queue's subscription: no more events come, and waiting threads are woken. Events that
-/// wait can still be drained. Further calls do nothing.
+/// wait can still be drained. Further calls do nothing. Errors: BRAMA_ERR_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_queue_close(queue: *mut brama_queue_t) -> brama_result_t {
     guard::result(|| {

@@ -1,8 +1,7 @@
-//! [`Builder`]: how a manager is to be made.
+//! [`Builder`]: makes a manager.
 //!
-//! What was given is validated once, in [`Builder::build`]. The settings are the same
-//! as those that [`Brama::configure`] changes later; the clock, the thread and the
-//! capacity of the ring are for good.
+//! What was given is validated once, in [`Builder::build`]. [`Brama::configure`] can change the
+//! settings later, but not the clock, the thread and the capacity of the ring.
 
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ use crate::values::settings::{
 
 const EVENT_CAPACITY: usize = 1_024;
 
-/// How a manager is to be made. Every setter may be left out.
+/// Makes a manager. Every setter may be left out.
 ///
 /// ```
 /// use std::time::Duration;
@@ -57,7 +56,7 @@ impl Builder {
     setting_table!(setters);
     housekeeping_setters!();
 
-    /// All global settings at once, over those given before.
+    /// Several settings of the manager at once. Those that `config` gives replace earlier ones.
     ///
     /// ```
     /// let config = brama::Config::new().max_attempts(3);
@@ -70,7 +69,7 @@ impl Builder {
         self
     }
 
-    /// A clock of your own instead of the machine's.
+    /// The clock that the manager reads instead of the machine's.
     ///
     /// ```
     /// let clock = brama::ManualClock::new();
@@ -96,9 +95,9 @@ impl Builder {
         self
     }
 
-    /// How many happenings can wait for the dispatcher. 1 to 16 777 216, rounded up
-    /// to a power of two, at least 2; each place takes about 100 bytes. Default
-    /// 1 024. What happens when it is full: see [events](crate::docs::events#what-arrives).
+    /// How many happenings can wait for the dispatcher. 1 to 16 777 216, rounded up to a power of
+    /// two, at least 2; each place takes some 128 bytes. Default 1 024. The chapter
+    /// [events](crate::docs::events#what-arrives) says what happens when it is full.
     ///
     /// ```
     /// let brama = brama::Brama::builder().event_capacity(65_536).build()?;
@@ -109,10 +108,10 @@ impl Builder {
         self
     }
 
-    /// Makes the manager. If the system starts no background thread now, the manager
-    /// works without one and tries again when there is work for it; meanwhile
+    /// Makes the manager. If the system refuses to start the background thread, the manager works
+    /// without one and tries again when there is work for it. Meanwhile
     /// [`background_running`](crate::EventCounts::background_running) is false and
-    /// [`Brama::subscribe`] answers an error.
+    /// [`Brama::subscribe`] returns an error.
     ///
     /// ```
     /// let refused = brama::Brama::builder().jitter(2.0).build().unwrap_err();
@@ -141,7 +140,7 @@ impl Builder {
     }
 }
 
-/// Judges the capacity of a ring, a queue or a batch.
+/// Validates the capacity of a ring, a queue or a batch.
 pub(crate) fn capacity(field: &'static str, value: usize) -> Result<(), Error> {
     if (1..=ring::MAX_CAPACITY).contains(&value) {
         return Ok(());

@@ -52,7 +52,7 @@ use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::values::error::CallError;
 use crate::values::generation::Generation;
 
-/// How a call was let in.
+/// How a call was admitted.
 pub(crate) enum Admitted {
     With(Ticket),
     Riding(Ride),
@@ -165,8 +165,8 @@ where
     }
 }
 
-/// Reports what became of a call, and hands its result on. `amend`: what is reported instead of the
-/// call's own outcome.
+/// Reports the outcome of a call, and returns its result. `amend` maps the call's own outcome to
+/// the one that is reported.
 #[inline(always)]
 pub(crate) fn conclude<T, E, J: Judge<T, E>>(
     permit: Permit<'_>,
@@ -190,7 +190,7 @@ fn wrap<T, E>(result: Result<T, E>) -> Result<T, CallError<E>> {
     })
 }
 
-/// What a call and the one that rides on it share.
+/// State that a call shares with the call that rides on it.
 struct Seat {
     /// A call rides on this one.
     is_taken: AtomicBool,

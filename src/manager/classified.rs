@@ -1,6 +1,6 @@
-//! What became of a guarded call, and why: what a classifier says, or what the result says itself.
+//! The outcome of a guarded call and its reason, from a classifier or from the result itself.
 //!
-//! A failure's reason goes to those who listen, to the status of the connection, and into the
+//! A failure's reason goes to the subscribers, to the status of the connection, and into the
 //! messages of rejections. A classifier gives one if it likes. Plain guarded calls take the text of
 //! the error, which has to be made first. So they make it only where a subscriber listens for the
 //! failure or for the opening.
@@ -72,7 +72,7 @@ impl From<Outcome> for Classified {
     }
 }
 
-/// Who would hear of the reason of a failure.
+/// The types of events that carry the reason of a failure.
 const LISTENS: EventMask =
     EventMask::of(EventType::Failure).or(EventMask::of(EventType::CircuitOpened));
 

@@ -22,7 +22,7 @@ mod raw_permit;
 #[cfg(feature = "capi")]
 pub(crate) use raw_permit::token_of_pass;
 
-/// A connection, resolved: what one keeps for a hot path.
+/// A handle of a connection, which needs no look-up. Keep one for a hot path.
 ///
 /// Cheap to clone, usable from any thread. It stays safe to use after the
 /// connection was unregistered or cleaned up ([`Error::NotFound`]) and after the

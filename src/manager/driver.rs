@@ -1,15 +1,14 @@
-//! The driver: what has to happen without a call.
+//! The driver: does what has to happen without a call.
 //!
-//! Correctness never waits for it. The first thread that looks at an expiry that is
-//! due makes it happen. The driver looks first where there is no traffic, so that the
-//! events come on time, and it removes connections that are not used.
+//! Correctness never waits for it. The first thread that looks at an expiry that is due makes it
+//! happen. Where there is no traffic that is the driver, so that the events come on time. It also
+//! removes connections that are not used.
 //!
-//! Openings arrive on a stack (`Context::attention`) and go into a heap of moments. An entry names
-//! its record by number and does not keep it alive; what is planned for that number
-//! says which of its entries is in force. A deadline that moved later is noticed
-//! when its old moment comes, an earlier one gets an entry of its own. So a turn
-//! costs what is due in it, however many circuits are open, and however often
-//! they were opened in between.
+//! Openings arrive on a stack (`Context::attention`) and go into a heap of timers (`Moment`). A
+//! timer names its record by number and does not keep it alive. `Planned` says which timer of a
+//! record is in force. If a deadline moves later, the driver finds that when the old timer fires;
+//! if it moves earlier, it gets another timer. So a turn costs what is due in it, however many
+//! circuits are open, and however often they were opened in between.
 //!
 //! **No wake is lost.** A reporter leaves work on the stack and wakes the driver. Another
 //! thread than the driver may move the work into the plan: one that polls, or one that
@@ -20,9 +19,9 @@
 //! in the plan ([`Engine::with_plan`]). So a reporter that is stopped before it wakes the
 //! driver delays nothing.
 //!
-//! **The tick.** While it sleeps, the driver of one manager says to the calls of all when time has
-//! moved, as long as they are frequent ([`tick_word`](crate::sys::tick_word)). It stops that before it
-//! does any work, which may take long.
+//! **The tick.** While calls are frequent, the driver of one manager records for the calls of all
+//! managers that time has moved, as long as it sleeps ([`tick_word`](crate::sys::tick_word)). It
+//! stops that before it does any work, which may take long.
 //!
 //! **The end.** A shutdown waits until the driver has delivered what waits, or until its
 //! time is over. Called from user code (a callback, a filter, or the destructor of one, of
@@ -91,9 +90,9 @@ impl Engine {
         answer
     }
 
-    /// Everything that is due now: expiries, a whole cleanup, events. Returns the
-    /// next moment at which something will be. Inside a callback of this manager
-    /// nothing: the thread is at it.
+    /// Does everything that is due now: expiries, a whole cleanup, events. Returns the next moment
+    /// at which something will be due. Inside a callback of this manager it does nothing and
+    /// returns 0: this thread is dispatching already.
     pub(crate) fn do_all_due(&self) -> u64 {
         if self.bus.is_dispatching_here() {
             return 0;
@@ -114,8 +113,8 @@ impl Engine {
     }
 
     /// Delivers what waits after the shutdown, as long as there is time, and ends all
-    /// subscriptions. Inside user code, if another thread is the dispatcher, that thread does
-    /// so.
+    /// subscriptions. Returns at once inside user code if another thread is the dispatcher: that
+    /// thread then does it.
     pub(crate) fn say_goodbye(&self) {
         let begin = Instant::now();
         for round in 0.. {
@@ -175,7 +174,8 @@ impl Engine {
         self.is_idle_until(1)
     }
 
-    /// Announces a sleep, and looks for work again. False if there is some.
+    /// Announces a sleep, and looks for work again. False if there is work, or if the engine is
+    /// shut.
     pub(crate) fn lies_down_until(&self, moment: u64) -> bool {
         self.context.waker.lie_down(moment);
         self.is_idle_until(moment) && !self.is_shut()

@@ -1,7 +1,7 @@
-//! The engine room of one manager: its connections and their surroundings.
+//! [`Engine`]: the connections of one manager, and what they share.
 //!
 //! [`Brama`](crate::Brama) and [`Connection`](crate::Connection) are two ways to
-//! the operations here; the driver keeps them on time. A removal happens in two
+//! the operations here; the driver does what falls due. A removal happens in two
 //! steps, of which the first decides: the record is marked as retired, which
 //! every holder of a handle sees, and then taken out of the table. In between, a
 //! look-up by name finds a retired record and treats it as absent; a thread
@@ -35,8 +35,8 @@ use crate::values::event::Occurrence;
 use crate::values::key::Key;
 use crate::values::settings::{ConnectionOptions, Global};
 
-// On lines of its own: the count of those who share an engine stands before it, and
-// what every call reads stands here.
+// On cache lines of its own: every call reads fields of the engine, and the reference count of its
+// `Arc`, which is written, lies right before it.
 #[repr(align(128))]
 pub(crate) struct Engine {
     pub(crate) context: Context,
@@ -48,8 +48,8 @@ pub(crate) struct Engine {
     /// [`Engine::with_plan`].
     pub(crate) plan: PerProcess<Planning>,
     pub(crate) driver: PerProcess<DriverThread>,
-    /// Held by the one of those who wait for a queue that does what a driver would, where
-    /// there is none.
+    /// Where there is no driver: held by the thread that does its work, one of the threads that
+    /// wait for a queue.
     pub(crate) pumping: ForkLock<()>,
     /// What was saved of names that are not registered yet.
     waiting: Waiting,
@@ -84,7 +84,7 @@ impl Engine {
         }
     }
 
-    /// Whether there is to be a background thread.
+    /// Whether the manager was built with a background thread.
     pub(crate) fn has_driver(&self) -> bool {
         self.context.waker.has_driver()
     }
@@ -377,7 +377,7 @@ impl Engine {
         }
     }
 
-    /// Removes those of which a cleanup is still free to do so. True if there are any.
+    /// Removes those records that a cleanup still may remove. Returns whether it removed any.
     pub(crate) fn finish_departures(
         &self,
         departing: &[(&Record, Departure)],

@@ -1,4 +1,4 @@
-//! Permits: what an admitted call reports back with.
+//! [`Permit`]: the admission of a call, on which the call reports.
 //!
 //! A permit is a plain value: a ticket that says in which state it was given, and
 //! the way back to its circuit. One from a handle borrows the record. One by name has a
@@ -6,9 +6,9 @@
 //! An owned one has a trace, and a reference to the engine, so it may be sent anywhere.
 //!
 //! A permit reports once. Dropped without a report it counts as cancelled: ignored, or a failure
-//! if `cancelled_after` says so. Dropped by a panic it is a failure. So an early return and a panic
-//! both do what one means. A permit that was acquired while the thread was panicking already, by a
-//! destructor say, is no failure for that: the panic is not the dependency's.
+//! if `cancelled_after` says so. Dropped by a panic it is a failure. If the permit was acquired
+//! while the thread was panicking already, by a destructor for example, the drop is no failure: the
+//! panic says nothing about the dependency.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -29,7 +29,7 @@ mod parts;
 
 use parts::{Parts, Way};
 
-/// What became of a call.
+/// The outcome of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The dependency is fine.

@@ -1,4 +1,4 @@
-//! Permits as plain words, by name: for callers who cannot hold a
+//! Permits as plain words, by name: for callers that cannot hold a
 //! [`Permit`](crate::Permit).
 //!
 //! Such a permit owns nothing. It has a [`Trace`], by which its report looks the registration up

@@ -1,4 +1,4 @@
-//! Is this error the rejection of a circuit?
+//! Whether an error is the rejection of a circuit.
 //!
 //! A rejection is not a failure of the dependency: a guarded call whose error is one, of whatever
 //! circuit, is ignored by default. The error of a guarded call is of the caller's type, and
@@ -11,7 +11,7 @@
 //!   so each is learned when the first rejection becomes a value of it: before that, no value
 //!   of the type can be a rejection.
 //!
-//! Other types that wrap a rejection are the caller's own business: a classifier tells.
+//! Other types that wrap a rejection are not recognised: use a classifier for them.
 //!
 //! All of this runs after a call has failed or was rejected.
 //!
@@ -80,7 +80,7 @@ fn has_rejection(error: &(dyn StdError + 'static)) -> bool {
     false
 }
 
-/// Asks the error as a `T`, if its type is that, whatever its lifetimes.
+/// Asks the error as a `T`; `None` if its type is another, apart from lifetimes.
 pub(super) fn ask_as<E, T: 'static, A: 'static>(
     id: TypeId,
     error: &E,

@@ -16,7 +16,7 @@ impl Brama {
     /// circuits any more: save first.
     ///
     /// The circuits are read one after the other, so together they are not one instant. Any thread
-    /// may save at any time; no caller of a circuit waits for it.
+    /// may save at any time; no call on a circuit waits for it.
     ///
     /// ```
     /// use std::time::Duration;
@@ -49,14 +49,15 @@ impl Brama {
     /// before anything is changed.
     ///
     /// A restore is a transition by hand. Permits that are out are
-    /// [stale](crate::Error::Stale), and subscribers hear of it as of
+    /// [stale](crate::Error::Stale), and subscribers get the events of
     /// [`open_circuit`](Brama::open_circuit), [`close_circuit`](Brama::close_circuit) and
     /// [`half_open_circuit`](Brama::half_open_circuit), with the saved cause and reason.
     ///
-    /// - An opening goes on: what is left of it is what was left when it was saved, less the time
-    ///   that has passed since by the wall clock. No jitter is added. An opening whose time is over
-    ///   is due at once; one without an end has none.
-    /// - In a disabled circuit it takes effect when that is enabled, and the events say so.
+    /// - An opening lasts for what was left of it at the save, less the time that has passed since
+    ///   by the wall clock. No jitter is added. If nothing is left, its end is due at once. An
+    ///   opening without an end has none again.
+    /// - In a disabled circuit the restore takes effect when the circuit is enabled, and the events
+    ///   say so.
     /// - A half-open circuit has no successes, and no probe is out.
     /// - Windows and rates are empty. Where the settings have a `window`, no failure counts.
     /// - The totals become the saved ones, unless they are higher already.
@@ -64,8 +65,8 @@ impl Brama {
     ///   and not counted. A registration is no change, in whichever state the circuit
     ///   [begins](crate::InitialState); another restore is one.
     ///
-    /// What waits takes as much memory as it does in the data. A later restore replaces what waits
-    /// for the same names. Any thread may restore at any time.
+    /// Saved circuits that wait take as much memory as in the data. A later restore replaces those
+    /// of the same names. Any thread may restore at any time.
     ///
     /// ```
     /// # let brama = brama::Brama::builder().background(false).build()?;

@@ -12,8 +12,8 @@ use crate::values::error::Error;
 use crate::values::event::{Event, EventFilter};
 
 impl Brama {
-    /// Calls `callback` for every event that `filter` lets pass, on the manager's
-    /// thread, or on the one that polls. Until the subscription is dropped.
+    /// Calls `callback` for every event that `filter` lets pass, until the subscription is dropped.
+    /// It runs on the manager's background thread, or on a thread that polls.
     ///
     /// The callback may call anything in this library. While it runs, no other
     /// event is delivered; a panic is caught and counted.
@@ -42,8 +42,8 @@ impl Brama {
         self.subscribe_to(filter, Sink::Each(Box::new(callback)))
     }
 
-    /// Calls `callback` for up to `most` events at a time: as many as there are
-    /// when the dispatcher has delivered all that waited.
+    /// Calls `callback` for up to `most` events at a time: when there are `most`, or when the
+    /// dispatcher has delivered all events that waited.
     ///
     /// ```
     /// # let brama = brama::Brama::builder().background(false).build()?;
@@ -105,9 +105,9 @@ impl Brama {
         Ok(Subscription::new(&self.shared.engine, subscriber))
     }
 
-    /// Ends every subscription that falls under `pattern`: it agrees with each part
-    /// that the pattern names, and wants no type beyond the pattern's. An empty
-    /// pattern is that of all subscriptions. The promise is that of
+    /// Ends every subscription whose filter falls under `pattern`: the filter has the same
+    /// connection and the same scope, where the pattern names them, and no type that the pattern
+    /// does not have. An empty pattern ends all subscriptions. The promise is that of
     /// [`Subscription::unsubscribe`](crate::Subscription::unsubscribe).
     ///
     /// ```

@@ -1,4 +1,4 @@
-//! What a user holds of a subscription.
+//! [`Subscription`] and [`EventQueue`]: a user's handles of a subscription.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -47,7 +47,7 @@ impl Subscription {
         }
     }
 
-    /// Ends it; see the type.
+    /// Ends the subscription; see the type.
     ///
     /// ```
     /// # let brama = brama::Brama::builder().background(false).build()?;
@@ -57,7 +57,7 @@ impl Subscription {
     /// ```
     pub fn unsubscribe(self) {}
 
-    /// Lets it live as long as the manager.
+    /// Lets the subscription live as long as the manager.
     ///
     /// ```
     /// # let brama = brama::Brama::builder().background(false).build()?;
@@ -200,9 +200,9 @@ impl EventQueue {
         self.wait_for(timeout, |queue, left| queue.wait_for_any(left), |any| *any)
     }
 
-    /// Waits by `look`, which may sleep so long, until it is `found`, the time is over, or
-    /// nothing more will come. Where there is no driver, one of those who wait does its
-    /// work.
+    /// Waits by `look`, which may sleep for the given time, until `found` accepts its answer, the
+    /// time is over, or no more events will come. Where there is no driver, one of the waiting
+    /// threads does its work.
     fn wait_for<T>(
         &self,
         timeout: Duration,
@@ -226,8 +226,8 @@ impl EventQueue {
         }
     }
 
-    /// Ends the subscription, as the drop does: nothing more comes, who waits is
-    /// woken. What waits can still be taken.
+    /// Ends the subscription, as the drop does: no more events come, and waiting threads are woken.
+    /// Events that wait can still be taken.
     ///
     /// ```
     /// # let brama = brama::Brama::builder().background(false).build()?;

@@ -18,9 +18,9 @@
 //!
 //! # What was rejected
 //!
-//! - *The address of the record in place of the hash*: slots are used again, so what lies there is to
-//!   be trusted only if the table says so; and where the slab is not at work
-//!   (`structures/slab/passthrough.rs`) there may be nothing.
+//! - *The address of the record in place of the hash*: slots are used again, so the record there
+//!   can be trusted only if the table refers to it. Where the slab is not used
+//!   (`structures/slab/passthrough.rs`) the memory may be freed.
 //! - *The generation in place of the number*: it has 13 bits, and begins again with each
 //!   registration.
 //! - *A pin for the length of the call*: no pin is held while user code runs.
@@ -59,8 +59,8 @@ impl Trace {
     }
 }
 
-/// After an admission that holds no reference: the way back to the connection. None if a cleanup
-/// has removed it meanwhile.
+/// The trace for an admission that holds no reference. An error if a cleanup has removed the
+/// connection meanwhile.
 #[inline(always)]
 pub(crate) fn leave(
     context: &Context,
@@ -76,8 +76,8 @@ pub(crate) fn leave(
 }
 
 impl Engine {
-    /// Admits a call by name to a closed circuit that is not watched. Otherwise `None`, and nothing
-    /// is done that counts.
+    /// Admits a call by name to a closed circuit that is not watched. Returns `None` for others,
+    /// and then has counted nothing.
     #[inline(always)]
     pub(crate) fn try_pass(&self, key: Key<'_>) -> Option<(Trace, Ticket)> {
         let hash = self.context.hasher.hash(key);
@@ -117,8 +117,8 @@ impl Engine {
         })
     }
 
-    /// A success with a permit that the word of a closed circuit gave, if it changes nothing but the
-    /// totals. False for all others, and nothing is done that counts.
+    /// Reports a success with a permit that the word of a closed circuit gave, if it changes
+    /// nothing but the totals. Returns false for others, and then has counted nothing.
     #[inline(always)]
     pub(crate) fn try_success_on(&self, trace: Trace, mark: u64) -> bool {
         let guard = reclaim::pin();

@@ -1,4 +1,4 @@
-//! What was saved of names that are not registered yet: it waits for their registration.
+//! Saved circuits of names that are not registered yet, which wait for the registration.
 //!
 //! A list that is never changed, ordered by name, behind a pointer. A restore puts another list in
 //! its place, with what still waits in the old one. A registration looks into it only if
@@ -39,7 +39,7 @@ pub(crate) struct Entry {
     bytes: Box<[u8]>,
     /// When, in Unix ms.
     pub(crate) written: u64,
-    /// 1 from when it does not wait any more.
+    /// 1 once it has been taken.
     taken: AtomicU32,
 }
 

@@ -1,4 +1,4 @@
-//! Permits as plain words, on a handle: for callers who cannot hold a
+//! Permits as plain words, on a handle: for callers that cannot hold a
 //! [`Permit`](crate::Permit).
 
 use std::sync::Arc;
@@ -39,7 +39,7 @@ impl Connection {
         }
     }
 
-    /// Of its name.
+    /// The hash of its name.
     pub(crate) fn hash(&self) -> u64 {
         self.record.hash()
     }

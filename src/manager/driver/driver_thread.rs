@@ -1,4 +1,4 @@
-//! The driver's thread: how it begins, what it lives through, how it ends.
+//! The driver's thread: its start, its loop and forks inside of it, its end.
 
 use std::cell::Cell;
 use std::ptr;
@@ -17,22 +17,22 @@ use crate::sys::fork_lock::WaitRoom;
 use crate::sys::per_process::Renew;
 use crate::sys::thread::Running;
 
-/// How long no thread is asked for after the system has refused one.
+/// After the system has refused to start a thread, how long none is tried again.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Who is the driver, in this process.
+/// The post of the driver, in this process.
 pub(crate) struct DriverThread {
     /// Held to start the driver, and to join it.
     holder: Mutex<Holder>,
     /// 1 while there is a driver.
     running: AtomicU32,
-    /// Threads that shut down wait here until there is none.
+    /// Threads that shut down wait here until there is no driver.
     room: WaitRoom,
 }
 
 enum Holder {
     Vacant,
-    /// The system had no thread to give, then and for this reason.
+    /// The system refused to start a thread: when, and with which error number.
     Refused(Instant, i32),
     Thread(Running),
     /// The driver of the parent process, which forked inside a callback.
@@ -65,8 +65,8 @@ impl DriverThread {
         self.running.load(Ordering::Acquire) == 1
     }
 
-    /// Why there is no driver, if the system has refused to start one. Waits for one that
-    /// is being started.
+    /// The error number with which the system has refused to start a driver; `None` if it has not.
+    /// Waits if a driver is being started.
     pub(crate) fn refusal(&self) -> Option<i32> {
         match *self.lock() {
             Holder::Refused(_, reason) => Some(reason),
@@ -117,7 +117,7 @@ impl Renew for DriverThread {
     }
 }
 
-/// What the waker starts the driver with.
+/// The function by which the waker starts the driver.
 pub(crate) fn starter(engine: Weak<Engine>) -> Starter {
     Arc::new(move || {
         if let Some(engine) = engine.upgrade() {
@@ -166,7 +166,7 @@ thread_local! {
     static DRIVEN: Cell<*const Engine> = const { Cell::new(ptr::null()) };
 }
 
-/// Says that there is no driver any more, however its life ends.
+/// Leaves the driver's post on drop, however the thread ends.
 struct Life<'a> {
     engine: &'a Engine,
     incarnation: u32,
@@ -215,7 +215,7 @@ fn drive(engine: &Engine) {
     engine.say_goodbye();
 }
 
-/// Says which thread to wake.
+/// Tells the waker, and a manual clock, which thread to wake.
 fn take_up(engine: &Engine, me: &Thread) {
     engine.context.waker.hang(me.clone());
     if let Clock::Manual(clock) = &engine.context.clock {
@@ -237,8 +237,8 @@ fn sleep_until(engine: &Engine, moment: u64) {
     context.waker.get_up();
 }
 
-/// Sleeps until `moment`, or until it is woken. Meanwhile it is the ticker, if one is wanted: it
-/// has nothing else to do, and goes before it has.
+/// Sleeps until `moment`, or until it is woken. Meanwhile it is the ticker, if one is wanted. It
+/// stops being that before it has work.
 fn sleep_or_tick(context: &Context, moment: u64, now: u64) {
     let clock = &context.clock;
     let Some(mut ticker) = context.ticks.begin(clock.tick()) else {
@@ -256,7 +256,7 @@ fn sleep_or_tick(context: &Context, moment: u64, now: u64) {
     ticker.end(|| clock.tick());
 }
 
-/// Ends the engine: refuses everything, delivers what waits, at most for so long, and
+/// Ends the engine: refuses everything, delivers what waits, within `time` if there is one, and
 /// ends all subscriptions. Returns how many events were left.
 ///
 /// Inside user code it returns at once, and the driver or a polling thread does the rest.

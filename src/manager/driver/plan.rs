@@ -15,7 +15,7 @@ use crate::sys::per_process::Renew;
 
 /// Slots that a cleanup looks at before it lets go of its pin.
 const CLEANUP_STEP: usize = 1_024;
-/// So many moments are not worth sorting out.
+/// Below so many moments, stale ones are not sorted out.
 const ROOMY: usize = 1_024;
 
 /// What the driver has planned.
@@ -23,21 +23,20 @@ const ROOMY: usize = 1_024;
 pub(crate) struct Plan {
     moments: BinaryHeap<Reverse<Moment>>,
     planned: Planned,
-    /// How many moments there may be before those that no record has planned any
-    /// more are sorted out.
+    /// The number of moments at which those that are no longer in force are sorted out.
     crowded: usize,
     last_cleanup: u64,
-    /// When the next one is.
+    /// When the next cleanup is.
     next_cleanup: u64,
-    /// Where the cleanup under way goes on.
+    /// Where the cleanup under way continues.
     cleanup: Option<Cursor>,
     /// Records that have missed events.
     pub(super) late: Vec<RecordRef>,
-    /// The table holds circuits that are planned nowhere.
+    /// The plan is that of a fresh child of a fork: the table holds circuits without a timer.
     is_inherited: bool,
 }
 
-/// When to look at which record.
+/// A timer: when to look at which record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Moment {
     at: u64,
@@ -108,9 +107,9 @@ impl Plan {
         self.sort_out(engine);
     }
 
-    /// Plans what the parent of this process had planned. A thread of the parent that changed
-    /// settings, or registered a connection meanwhile, has not reached all records. So that is done
-    /// here, too.
+    /// Plans what the parent of this process had planned. If a thread of the parent was changing
+    /// settings, or registering a connection, at the fork, it has not reached all records. So this
+    /// function applies the settings, too.
     #[cold]
     fn take_stock(&mut self, engine: &Engine, now: u64) {
         self.last_cleanup = now;
@@ -129,7 +128,7 @@ impl Plan {
         self.cleanup.is_some()
     }
 
-    /// Lets an expiry happen, or plans it.
+    /// Lets an expiry happen if it is due; otherwise plans it.
     fn look_at(&mut self, engine: &Engine, record: &Record, now: u64) {
         let Some(at) = record.expire(&engine.context, now) else {
             return;

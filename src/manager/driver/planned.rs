@@ -1,12 +1,12 @@
-//! Which moment is in force for which record.
+//! Which moment (the time of a timer) is in force for which record.
 //!
-//! A map from the records' numbers. After an outage most are taken out again. The map is then
-//! rebuilt: for its memory, and because a search for an absent key would have to pass the
-//! traces of what was there.
+//! A map from the records' numbers to moments. After an outage most entries are taken out. The map
+//! is then rebuilt: to free memory, and because a search for an absent key would pass the
+//! tombstones of what was there.
 //!
-//! Rejected: a hasher of our own, which needs no protection from strangers, since the numbers
-//! are given here one after the other. With 100 000 moments it made the turn that expires them
-//! at most a tenth shorter, 40 ns for each; with a million, a third.
+//! Rejected: a hasher of our own. It would need no protection from chosen keys, since this library
+//! numbers the records. With 100 000 moments it made the turn that expires them at most a tenth
+//! shorter, 40 ns for each; with a million, a third.
 
 use std::collections::HashMap;
 
@@ -18,16 +18,16 @@ pub(super) struct Planned {
     most: usize,
 }
 
-/// So few are not worth a new map.
+/// A map with at most so many entries is not rebuilt.
 const FEW: usize = 1_024;
 
 impl Planned {
-    /// Whether this moment is the record's.
+    /// Whether this moment is in force for the record.
     pub(super) fn is(&self, id: u64, at: u64) -> bool {
         self.moments.get(&id) == Some(&at)
     }
 
-    /// Plans a moment, unless the record has one that is not later. True if it did.
+    /// Plans a moment, unless the record has one that is not later. Returns whether it did.
     pub(super) fn plan(&mut self, id: u64, at: u64) -> bool {
         let planned = self.moments.entry(id).or_insert(u64::MAX);
         let is_earlier = at < *planned;
@@ -36,7 +36,7 @@ impl Planned {
         is_earlier
     }
 
-    /// Takes this moment out. True if it was the record's.
+    /// Takes this moment out if it is in force for the record. Returns whether it was.
     pub(super) fn take(&mut self, id: u64, at: u64) -> bool {
         let mine = self.is(id, at);
         if mine {

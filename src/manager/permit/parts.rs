@@ -32,7 +32,7 @@ pub(super) struct Parts {
     pub(super) ticket: Ticket,
 }
 
-/// Which of them it is, the ticket says.
+/// What a permit refers to. The ticket says which field is in use.
 #[derive(Clone, Copy)]
 pub(super) union Origin {
     /// Lent for the permit's lifetime.
@@ -112,7 +112,8 @@ impl Parts {
         }
     }
 
-    /// The same of a traced one, which is released then.
+    /// The success of a traced permit, if it changes nothing but the totals; then releases the
+    /// permit. Otherwise false.
     #[inline(always)]
     pub(super) fn succeeds_by_trace(&self) -> bool {
         let succeeds = match self.way() {
@@ -171,7 +172,7 @@ impl Parts {
         })
     }
 
-    /// What is left of a failure that has come so far, and of the permit.
+    /// Finishes a failure that was begun, or does all of it, and releases the permit.
     #[inline(never)]
     pub(super) fn failure_otherwise(
         engine: NonNull<Engine>,
