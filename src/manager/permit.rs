@@ -60,7 +60,7 @@ pub enum Outcome {
 /// permit.failure("timeout")?; // Or `success`, or `ignore`.
 /// # Ok::<(), brama::Error>(())
 /// ```
-#[must_use = "dropping a permit reports it as ignored"]
+#[must_use = "a permit that is dropped is reported as cancelled"]
 pub struct Permit<'a> {
     parts: Parts,
     lender: PhantomData<&'a Engine>,
