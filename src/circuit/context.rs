@@ -191,7 +191,7 @@ impl Context {
     /// Checks the ticker when a cell counts its `count`th success, one of those with which it looks
     /// at the clock.
     pub(crate) fn look_at_ticks(&self, now: Tick, count: u64) {
-        self.ticks.check(now);
+        self.ticks.check(now, || self.clock.tick());
         if count.is_multiple_of(BURST) && self.waker.has_driver() && self.ticks.note_reports(now) {
             self.waker.rouse();
         }
@@ -200,6 +200,11 @@ impl Context {
     /// Whether successes reported since this moment may have been taken for much earlier ones.
     pub(crate) fn doubts_successes_since(&self, moment: u64) -> bool {
         self.ticks.is_doubtful(moment, || self.clock.tick())
+    }
+
+    /// How much later than it shows, in ms, the last success of a cell may have been at most.
+    pub(crate) fn longest_lag(&self) -> u64 {
+        self.ticks.longest_lag(|| self.clock.tick())
     }
 
     pub(crate) fn next_id(&self) -> u64 {

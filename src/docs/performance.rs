@@ -78,9 +78,9 @@
 //!   recorded time that is more than 20 ms behind is found by the 64th success of a thread on a
 //!   connection at the latest, and whenever a rate is evaluated. It is then no longer used. For one
 //!   `rate_window` after that, rates over a time open no circuit, since successes may be missing in
-//!   them; failures in a row, windows and rates over the last calls still do. For one
-//!   `inactive_threshold`, a cleanup removes nothing. There is no tick for a minute, and for twice
-//!   as long after each further time, up to 17 hours.
+//!   them; failures in a row, windows and rates over the last calls still do. A cleanup waits for
+//!   `inactive_threshold` and as long as the thread was ever late. There is no tick for a minute, and
+//!   for twice as long after each further time, up to 17 hours.
 //!
 //! # Memory
 //!

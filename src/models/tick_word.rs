@@ -42,7 +42,7 @@ impl Model {
     /// A model whose word is on since `BEGIN`.
     fn ticking() -> Arc<Self> {
         let model = Model::new();
-        let ticker = model.ticks.begin(Tick::from_ms(BEGIN));
+        let ticker = model.ticks.begin(|| Tick::from_ms(BEGIN));
         assert!(ticker.is_some());
         model
     }
@@ -111,7 +111,7 @@ fn beside_an_evaluation(then: fn(&Model, Ticker<'_>)) {
 #[test]
 fn a_ticker_that_is_stopped_hides_no_success_from_a_rate() {
     beside_an_evaluation(|model, mut ticker| {
-        let _ = ticker.tick(model.now());
+        let _ = ticker.tick(|| model.now());
     });
 }
 
@@ -129,12 +129,12 @@ fn a_check_hides_no_success_from_a_rate() {
     explore(|| {
         let model = Model::ticking();
         let ticker = spawn(&model, |model| {
-            let _ = model.ticker().tick(model.now());
+            let _ = model.ticker().tick(|| model.now());
         });
         let reporter = spawn(&model, |model| {
             model.pass();
             model.succeed();
-            model.ticks.check(model.now());
+            model.ticks.check(model.now(), || model.now());
         });
         let evaluation = spawn(&model, Model::evaluate);
         for party in [ticker, reporter, evaluation] {
@@ -153,14 +153,14 @@ fn of_two_drivers_one_ticks() {
         let drivers = [1, 2].map(|step| {
             let is_ticking = is_ticking.clone();
             spawn(&model, move |model| {
-                let Some(mut ticker) = model.ticks.begin(Tick::from_ms(BEGIN)) else {
+                let Some(mut ticker) = model.ticks.begin(|| Tick::from_ms(BEGIN)) else {
                     return;
                 };
                 // ORDERING: Acquire, partner of the Release store below: the second driver sees
                 // the end of the first one's use. The tick word itself orders nothing.
                 assert_eq!(is_ticking.swap(1, Acquire), 0, "both tick");
                 let now = Tick::from_ms(BEGIN + step);
-                assert!(ticker.tick(now));
+                assert!(ticker.tick(|| now));
                 is_ticking.store(0, Release);
                 ticker.end(|| now);
             })

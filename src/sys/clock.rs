@@ -267,13 +267,13 @@ mod machine {
 
         /// The time between two different readings of the coarse clock.
         pub(super) fn tick_length(self) -> Duration {
-            let mut length = MaybeUninit::uninit();
-            // SAFETY: `length` is a valid place for the result, and the clock exists on every
-            // kernel that Rust supports, so the call cannot fail.
-            let length = unsafe {
-                libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, length.as_mut_ptr());
-                length.assume_init()
+            let mut length = libc::timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
             };
+            // SAFETY: `length` is a valid place for the result. A call that a filter refuses leaves
+            // it as it is.
+            unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut length) };
             Duration::new(length.tv_sec as u64, length.tv_nsec as u32)
         }
 

@@ -63,7 +63,7 @@ shipped! {
     /// 1 once the handler is registered.
     static WATCHED: AtomicU32 = AtomicU32::new(0);
     /// What the handler calls: functions of the type `fn()`, or null.
-    static CALLED: [AtomicPtr<()>; 3] = [const { AtomicPtr::new(ptr::null_mut()) }; 3];
+    static CALLED: [AtomicPtr<()>; 4] = [const { AtomicPtr::new(ptr::null_mut()) }; 4];
 
     // ORDERING: Relaxed throughout. The handler writes while the child has one thread. That thread
     // starts the others, directly or through threads that it started.

@@ -23,9 +23,11 @@
 //! - **A limit.** A word that is more than [`LONGEST_LAG`] behind the clock is switched off by whoever
 //!   finds it. Each cell looks with every 64th success, each evaluation of a rate does, and the
 //!   ticker before it stores the next tick.
-//! - **A mark first.** Whoever finds it so marks the moment, and then exchanges the word. So who finds
-//!   anything else in the word than the tick that stood for too long finds the mark. While the mark is
-//!   within its window, a rate opens nothing ([`TickWord::is_doubtful`]).
+//! - **A mark, once no success is hidden any more.** A thread that finds the word so exchanges it for
+//!   the same tick with `AWAY`: from then on successes read the clock. Then it reads the clock, marks
+//!   that moment, and switches the word off. A thread that evaluates a rate finds either the outdated
+//!   tick, and marks by itself, or *off* and the mark. While the mark is within its window, a rate
+//!   opens nothing ([`TickWord::is_doubtful`]).
 //! - **A next tick, or a second look.** A ticker may be stopped between its look at the clock and its
 //!   exchange. If it stores the tick that it has read, that one is then too old itself, and is found
 //!   so. If it goes, no tick would be left to be found: so it leaves the tick that it has read, with
@@ -97,6 +99,8 @@ struct Rare {
     starved: AtomicU64,
     /// How often.
     starvations: AtomicU64,
+    /// For how long a tick has stood at most, in ms.
+    longest: AtomicU64,
     /// The last tick in which so many successes were reported that it pays, the word of it.
     wanted: AtomicU64,
     /// The tick in which `bursts` are counted. Two threads may mix two ticks up: it is a guess.
@@ -130,39 +134,62 @@ impl TickWord {
         self.word.0.load(Relaxed)
     }
 
-    /// Switches the word off if no ticker has come for too long.
-    pub(crate) fn check(&self, now: Tick) {
+    /// Switches the word off if no ticker has come for too long, as it was at `now`. `clock` tells the
+    /// time after that.
+    pub(crate) fn check(&self, now: Tick, clock: impl Fn() -> Tick) {
         let seen = self.word.0.load(Relaxed);
         if last_tick(seen).is_some_and(|last| is_outdated(last, now)) {
-            self.switch_off_starved(seen, now);
+            self.switch_off_starved(seen, clock);
         }
     }
 
     /// Whether successes reported since this moment, in ms, may have been taken for earlier ones,
     /// by more than twice [`LONGEST_LAG`]. Asked after they were counted up: the word says nothing
-    /// of what comes next. `now` is read after the call.
-    pub(crate) fn is_doubtful(&self, since: u64, now: impl FnOnce() -> Tick) -> bool {
+    /// of what comes next. `clock` is read after the call.
+    pub(crate) fn is_doubtful(&self, since: u64, clock: impl Fn() -> Tick) -> bool {
         // ORDERING: Acquire, partner of the Release in `switch_off_starved`: who finds what came
         // after a starved ticker finds the mark. All changes are exchanges, so those in between do
         // not break the chain.
         let seen = self.word.0.load(Acquire);
-        if let Some(last) = last_tick(seen)
-            && let now = now()
-            && is_outdated(last, now)
-        {
-            self.switch_off_starved(seen, now);
+        if last_tick(seen).is_some_and(|last| is_outdated(last, clock())) {
+            self.switch_off_starved(seen, clock);
         }
         let starved = Tick::from_word(self.rare.0.starved.load(Relaxed));
         starved.is_some_and(|starved| starved.ms() >= since)
     }
 
-    /// The word has shown `seen` for too long.
-    #[cold]
-    fn switch_off_starved(&self, seen: u64, now: Tick) {
+    /// How much later than it shows, in ms, the last success of a cell may have been at most.
+    pub(crate) fn longest_lag(&self, clock: impl Fn() -> Tick) -> u64 {
+        self.check(clock(), &clock);
         let rare = &self.rare.0;
+        match rare.wanted.load(Relaxed) {
+            0 => 0,
+            _ => 2 * LONGEST_LAG + rare.longest.load(Relaxed),
+        }
+    }
+
+    /// The word has shown `seen` for too long. Until the first exchange, successes are taken for
+    /// earlier ones. After it the word still shows the old tick, so a thread that asks finds it
+    /// outdated and marks by itself. So the time of the last mark is later than the last such success.
+    #[cold]
+    fn switch_off_starved(&self, seen: u64, clock: impl Fn() -> Tick) {
+        let (rare, away) = (&self.rare.0, seen | AWAY);
+        // Relaxed: who finds the exchange finds an outdated tick.
+        let word = &self.word.0;
+        if seen != away
+            && let Err(other) = word.compare_exchange(seen, away, Relaxed, Relaxed)
+            && other != away
+        {
+            return;
+        }
+        let now = clock();
+        if let Some(last) = last_tick(seen) {
+            let stood = now.ms().saturating_sub(last.ms());
+            rare.longest.fetch_max(stood, Relaxed);
+        }
         rare.starved.fetch_max(now.to_word(), Relaxed);
         // ORDERING: Release, partner of the Acquire in `is_doubtful`: the mark comes first.
-        let exchange = self.word.0.compare_exchange(seen, OFF, Release, Relaxed);
+        let exchange = word.compare_exchange(away, OFF, Release, Relaxed);
         if exchange.is_ok() {
             rare.starvations.fetch_add(1, Relaxed);
         }
@@ -206,9 +233,10 @@ impl TickWord {
     }
 
     /// Makes the caller the ticker, if one is wanted and there is none.
-    pub(crate) fn begin(&self, now: Tick) -> Option<Ticker<'_>> {
+    pub(crate) fn begin(&self, clock: impl Fn() -> Tick) -> Option<Ticker<'_>> {
+        let now = clock();
         // One that was left behind by a fork without handlers.
-        self.check(now);
+        self.check(now, clock);
         let may_begin = self.is_wanted(now) && self.has_rested(now);
         // Relaxed, here and in `Ticker`: the chain goes on by any exchange.
         let has_begun = may_begin
@@ -227,8 +255,8 @@ impl TickWord {
 shipped! {
     impl TickWord {
         /// In the child of a fork, by its only thread: there is no ticker.
-        fn leave_behind(&self, now: Tick) {
-            self.check(now);
+        fn leave_behind(&self, clock: impl Fn() -> Tick) {
+            self.check(clock(), clock);
             self.word.0.store(OFF, Relaxed);
         }
     }
@@ -245,11 +273,12 @@ impl Ticker<'_> {
     /// Time has come so far. False: there is nothing to tick for, or another thread has switched the
     /// word off.
     #[must_use]
-    pub(crate) fn tick(&mut self, now: Tick) -> bool {
+    pub(crate) fn tick(&mut self, clock: impl Fn() -> Tick) -> bool {
+        let now = clock();
         if now <= self.stored {
             return true;
         }
-        if !self.replace_by(now, now.to_word()) {
+        if !self.replace_by(now, now.to_word(), clock) {
             return false;
         }
         self.stored = now;
@@ -257,16 +286,15 @@ impl Ticker<'_> {
     }
 
     /// Goes: from now on, successes read the clock.
-    pub(crate) fn end(mut self, now: impl Fn() -> Tick) {
-        let last = now();
+    pub(crate) fn end(mut self, clock: impl Fn() -> Tick) {
+        let last = clock();
         let away = last.to_word() | AWAY;
-        if !self.replace_by(last, away) {
+        if !self.replace_by(last, away, &clock) {
             return;
         }
         // Stopped in between, it has left a tick that stood for too long.
-        let now = now();
-        match is_outdated(last, now) {
-            true => self.ticks.switch_off_starved(away, now),
+        match is_outdated(last, clock()) {
+            true => self.ticks.switch_off_starved(away, clock),
             false => {
                 let word = &self.ticks.word.0;
                 let _ = word.compare_exchange(away, OFF, Relaxed, Relaxed);
@@ -275,10 +303,10 @@ impl Ticker<'_> {
     }
 
     /// Exchanges what it has stored, unless that has stood for too long or is gone.
-    fn replace_by(&mut self, now: Tick, next: u64) -> bool {
+    fn replace_by(&mut self, now: Tick, next: u64, clock: impl Fn() -> Tick) -> bool {
         let stored = self.stored.to_word();
         if is_outdated(self.stored, now) {
-            self.ticks.switch_off_starved(stored, now);
+            self.ticks.switch_off_starved(stored, clock);
             return false;
         }
         let word = &self.ticks.word.0;
@@ -304,12 +332,17 @@ shipped! {
                 rare: Line(Rare {
                     starved: AtomicU64::new(0),
                     starvations: AtomicU64::new(0),
+                    longest: AtomicU64::new(0),
                     wanted: AtomicU64::new(0),
                     counting: AtomicU64::new(0),
                     bursts: AtomicU64::new(0),
                 }),
             }
         }
+    }
+
+    fn leave_process_behind() {
+        PROCESS.leave_behind(|| Clock::system().tick());
     }
 
     /// The word that belongs to a manager's clock.
@@ -320,7 +353,7 @@ shipped! {
         pub(crate) fn of(clock: &Clock) -> Self {
             match clock {
                 Clock::System(_) => {
-                    fork::on_child(|| PROCESS.leave_behind(Clock::system().tick()));
+                    fork::on_child(leave_process_behind);
                     Ticks(&PROCESS)
                 }
                 Clock::Manual(_) => Ticks(&NO_TICKS),
@@ -353,6 +386,7 @@ modelled! {
                 rare: Line(Rare {
                     starved: AtomicU64::new(0),
                     starvations: AtomicU64::new(0),
+                    longest: AtomicU64::new(0),
                     wanted: AtomicU64::new(0),
                     counting: AtomicU64::new(0),
                     bursts: AtomicU64::new(0),

@@ -79,11 +79,9 @@ impl Record {
         let word = self.word_at(context, now);
         let activity = self.activity(now);
         if word.is_retired()
-            || now.saturating_sub(activity.last) < threshold
+            || now.saturating_sub(activity.last) < threshold.saturating_add(context.longest_lag())
             || self.is_busy(word, now)
             || self.is_held()
-            // It may be in use without a time that shows it.
-            || context.doubts_successes_since(now.saturating_sub(threshold))
         {
             return None;
         }
@@ -197,7 +195,7 @@ mod tests {
 
     use super::*;
     use crate::circuit::record::Registrant;
-    use crate::sys::clock::Clock;
+    use crate::sys::clock::{Clock, LONGEST_LAG};
     use crate::sys::manual_clock::ManualClock;
     use crate::sys::tick_word::Ticks;
     use crate::values::event::Report;
@@ -219,7 +217,7 @@ mod tests {
             departure.is_some()
         };
         context.ticks.want_ticker(context.clock.tick());
-        let starved = context.ticks.begin(context.clock.tick());
+        let starved = context.ticks.begin(|| context.clock.tick());
         assert!(starved.is_some());
         while !record.try_success_without_permit(&context) {
             let success = record.success(&context, None, &Report::NONE);
@@ -230,7 +228,7 @@ mod tests {
         assert!(!departs());
         clock.advance(Duration::from_millis(THRESHOLD));
         assert!(!departs(), "it may have been in use until then");
-        clock.advance(Duration::from_millis(1));
+        clock.advance(Duration::from_millis(2 * LONGEST_LAG));
         assert!(departs());
     }
 }

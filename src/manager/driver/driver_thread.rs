@@ -241,14 +241,14 @@ fn sleep_until(engine: &Engine, moment: u64) {
 /// stops being that before it has work.
 fn sleep_or_tick(context: &Context, moment: u64, now: u64) {
     let clock = &context.clock;
-    let Some(mut ticker) = context.ticks.begin(clock.tick()) else {
+    let Some(mut ticker) = context.ticks.begin(|| clock.tick()) else {
         thread::park_timeout(Duration::from_millis(moment - now));
         return;
     };
     while let now = clock.now_exact()
         && now < moment
         && !context.waker.was_woken()
-        && ticker.tick(clock.tick())
+        && ticker.tick(|| clock.tick())
     {
         let due = Duration::from_millis(moment - now);
         thread::park_timeout(clock.until_next_tick().min(due));

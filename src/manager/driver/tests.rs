@@ -214,7 +214,7 @@ fn without_a_driver_nothing_ticks() {
     assert!(!engine.driver.is_running() && !engine.context.ticks.is_on());
     let now = engine.context.clock.tick();
     assert!(
-        engine.context.ticks.begin(now).is_none(),
+        engine.context.ticks.begin(|| now).is_none(),
         "it asks no other driver"
     );
 }

@@ -9,7 +9,7 @@ fn at(ms: u64) -> Tick {
 /// On since `ms`.
 fn ticking(word: &TickWord, ms: u64) -> Ticker<'_> {
     word.want_ticker(at(ms));
-    word.begin(at(ms)).expect("wanted, and off")
+    word.begin(|| at(ms)).expect("wanted, and off")
 }
 
 /// Whether a success of a cell whose last one was then needs no clock.
@@ -27,9 +27,9 @@ fn a_success_needs_no_clock_until_the_next_tick() {
     assert!(!is_known(&word, 1_000), "off");
     let mut ticker = ticking(&word, 1_000);
     assert!(is_known(&word, 1_000) && !is_known(&word, 999));
-    assert!(ticker.tick(at(1_000)), "time stands still");
+    assert!(ticker.tick(|| at(1_000)), "time stands still");
     assert!(is_known(&word, 1_000));
-    assert!(ticker.tick(at(1_004)));
+    assert!(ticker.tick(|| at(1_004)));
     assert!(!is_known(&word, 1_000) && is_known(&word, 1_004));
     ticker.end(|| at(1_005));
     assert!(!is_known(&word, 1_005));
@@ -40,7 +40,7 @@ fn a_success_needs_no_clock_until_the_next_tick() {
 #[test]
 fn a_ticker_is_wanted_while_thousands_of_successes_are_reported_in_a_tick() {
     let word = TickWord::new();
-    assert!(word.begin(at(1_000)).is_none(), "not wanted");
+    assert!(word.begin(|| at(1_000)).is_none(), "not wanted");
     let burst = |now| (0..ENOUGH).map(|_| word.note_reports(at(now))).collect();
     let noted: Vec<bool> = burst(1_000);
     assert_eq!(
@@ -51,14 +51,17 @@ fn a_ticker_is_wanted_while_thousands_of_successes_are_reported_in_a_tick() {
     for now in 1_001..1_100 {
         assert!(!word.note_reports(at(now)), "one burst in a tick");
     }
-    let mut ticker = word.begin(at(1_100)).expect("wanted");
+    let mut ticker = word.begin(|| at(1_100)).expect("wanted");
     assert!(!burst(1_101).contains(&true), "there is one");
     for now in 1_102..=1_101 + PATIENCE_MS {
-        assert!(ticker.tick(at(now)), "{now}");
+        assert!(ticker.tick(|| at(now)), "{now}");
     }
-    assert!(!ticker.tick(at(1_102 + PATIENCE_MS)), "the process is idle");
+    assert!(
+        !ticker.tick(|| at(1_102 + PATIENCE_MS)),
+        "the process is idle"
+    );
     ticker.end(|| at(1_102 + PATIENCE_MS));
-    assert!(word.begin(at(1_103 + PATIENCE_MS)).is_none());
+    assert!(word.begin(|| at(1_103 + PATIENCE_MS)).is_none());
 }
 
 /// Found by a cell, by an evaluation, and by the ticker itself.
@@ -66,7 +69,7 @@ fn a_ticker_is_wanted_while_thousands_of_successes_are_reported_in_a_tick() {
 fn a_starved_ticker_is_switched_off_by_whoever_finds_it() {
     let late = 1_000 + LONGEST_LAG + 1;
     let find: [fn(&TickWord, Tick); 2] = [
-        |word, now| word.check(now),
+        |word, now| word.check(now, || now),
         |word, now| {
             word.is_doubtful(0, || now);
         },
@@ -78,14 +81,17 @@ fn a_starved_ticker_is_switched_off_by_whoever_finds_it() {
         assert!(word.is_on() || find as usize != 0);
         find(&word, at(late));
         assert_eq!(word.word(), OFF);
-        assert!(!ticker.tick(at(late + 1)), "it replaces its own tick only");
+        assert!(
+            !ticker.tick(|| at(late + 1)),
+            "it replaces its own tick only"
+        );
         assert_eq!((word.word(), word.starvations()), (OFF, 1));
         ticker.end(|| at(late + 1));
         assert!(is_doubtful(&word, late, late + 1));
     }
     let word = TickWord::new();
     let mut ticker = ticking(&word, 1_000);
-    assert!(!ticker.tick(at(late)));
+    assert!(!ticker.tick(|| at(late)));
     assert_eq!(word.word(), OFF);
     assert!(is_doubtful(&word, late, late));
 }
@@ -110,7 +116,7 @@ fn a_ticker_that_goes_late_leaves_a_mark() {
 fn a_ticker_that_stops_as_it_goes_is_doubted() {
     let word = TickWord::new();
     let mut ticker = ticking(&word, 1_000);
-    assert!(ticker.replace_by(at(1_004), at(1_004).to_word() | AWAY));
+    assert!(ticker.replace_by(at(1_004), at(1_004).to_word() | AWAY, || at(1_004)));
     assert!(!is_known(&word, 1_004));
     assert!(!is_doubtful(&word, 0, 1_004 + LONGEST_LAG));
     assert!(is_doubtful(&word, 0, 1_005 + LONGEST_LAG));
@@ -140,10 +146,10 @@ fn after_each_starved_ticker_the_word_rests_for_twice_as_long() {
     for rest in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 1_024] {
         let mut ticker = ticking(&word, now);
         now += LONGEST_LAG + 1;
-        assert!(!ticker.tick(at(now)));
+        assert!(!ticker.tick(|| at(now)));
         let end = now + rest * REST_MS;
         word.want_ticker(at(end - 1));
-        assert!(word.begin(at(end - 1)).is_none(), "{rest}");
+        assert!(word.begin(|| at(end - 1)).is_none(), "{rest}");
         now = end;
     }
 }
@@ -152,26 +158,26 @@ fn after_each_starved_ticker_the_word_rests_for_twice_as_long() {
 fn a_process_has_one_ticker() {
     let word = TickWord::new();
     let mut first = ticking(&word, 1_000);
-    assert!(word.begin(at(1_001)).is_none());
+    assert!(word.begin(|| at(1_001)).is_none());
     // Long after the first was starved, another one comes. The first goes on, and leaves it alone.
-    word.check(at(2_000));
+    word.check(at(2_000), || at(2_000));
     let now = 2_000 + REST_MS;
     let mut second = ticking(&word, now);
-    assert!(!first.tick(at(1_004)));
+    assert!(!first.tick(|| at(1_004)));
     first.end(|| at(1_004));
-    assert!(second.tick(at(now + 4)) && is_known(&word, now + 4));
+    assert!(second.tick(|| at(now + 4)) && is_known(&word, now + 4));
 }
 
 #[test]
 fn the_child_of_a_fork_has_no_ticker() {
     let word = TickWord::new();
     let _gone = ticking(&word, 1_000);
-    word.leave_behind(at(1_010));
+    word.leave_behind(|| at(1_010));
     assert_eq!(word.word(), OFF);
     assert!(!is_doubtful(&word, 0, 1_010), "no success was late");
     let word = TickWord::new();
     let _gone = ticking(&word, 1_000);
-    word.leave_behind(at(2_000));
+    word.leave_behind(|| at(2_000));
     assert_eq!(word.word(), OFF);
     assert!(
         is_doubtful(&word, 2_000, 2_000),
@@ -185,7 +191,23 @@ fn a_ticker_that_a_clone_has_left_behind_is_found_before_another_one_begins() {
     let word = TickWord::new();
     let _gone = ticking(&word, 1_000);
     word.want_ticker(at(2_000));
-    assert!(word.begin(at(2_000)).is_none());
+    assert!(word.begin(|| at(2_000)).is_none());
     assert_eq!(word.word(), OFF);
     assert!(is_doubtful(&word, 2_000, 2_000));
+}
+
+/// The thread that finds a starved ticker is stopped, and successes are reported meanwhile.
+///
+/// Mutation: `a-mark-before-the-last-success`.
+#[test]
+fn the_mark_of_a_starved_ticker_is_later_than_the_last_success_that_it_hides() {
+    let word = TickWord::new();
+    let _starved = ticking(&word, 1_000);
+    word.check(at(1_030), || {
+        assert!(!is_known(&word, 1_000), "successes read the clock by now");
+        assert!(is_doubtful(&word, 5_000, 5_000));
+        at(9_000)
+    });
+    assert!(is_doubtful(&word, 9_000, 9_001));
+    assert!(!is_doubtful(&word, 9_001, 9_001));
 }

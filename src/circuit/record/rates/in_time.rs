@@ -230,7 +230,7 @@ mod tests {
     fn ticker(context: &Context) -> Ticker<'_> {
         let now = context.clock.tick();
         context.ticks.want_ticker(now);
-        context.ticks.begin(now).expect("wanted, and off")
+        context.ticks.begin(|| now).expect("wanted, and off")
     }
 
     fn succeed(context: &Context, record: &Record, times: usize) {
@@ -297,7 +297,7 @@ mod tests {
         clock.advance(Duration::from_millis(20));
         // These fall into the next bucket, and count in this one.
         succeed(&context, &record, 2);
-        assert!(ticker.tick(context.clock.tick()));
+        assert!(ticker.tick(|| context.clock.tick()));
         succeed(&context, &record, 4);
         let calls = |counts: Option<Counts>| counts.expect("it counts in time").calls;
         assert_eq!(calls(counts()), 7);
