@@ -57,8 +57,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         open = !queue.is_closed();
         for event in &ready {
             if event.token() == EVENTS {
-                // mio reports an edge, so take all events. One that
-                // is left would wait until the next one comes.
+                // mio reports an edge, so take all events: while one is
+                // left, those that come later make no edge.
                 while let Some(event) = queue.try_next() {
                     println!(
                         "{:5} ms  {}: {} {} → {}{}",

@@ -347,7 +347,7 @@ impl Brama {
     ///
     /// When the time is over, events that wait are not delivered any more. A callback under way may
     /// still be running when this function returns; its thread then drops it. Later shutdowns, and
-    /// drops of subscriptions, do not wait for it. The events that are left count as
+    /// drops of subscriptions, do not wait for it. The events that are left in the ring count as
     /// [dropped](crate::EventCounts::dropped).
     ///
     /// An event counts as left if it was not offered to every subscriber, or if its last callback

@@ -52,7 +52,7 @@ impl Baseline {
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             if let Some(tools) = line.strip_prefix("tools: ") {
                 read.tools = tools.to_owned();
-            } else if let Some((name, counts)) = line.split_once(": ") {
+            } else if let Some((name, counts)) = line.rsplit_once(": ") {
                 let counts = counts.split_whitespace().map(str::parse);
                 let counts: Result<Vec<f64>, _> = counts.collect();
                 let counts = counts.ok().and_then(|counts| {

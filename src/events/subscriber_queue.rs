@@ -143,13 +143,12 @@ impl SubscriberQueue {
     ) -> (Tally, bool) {
         let local = &*self.local;
         let mut contents = local.lock();
-        let is_closed = self.is_closed();
         let mut tally = Tally::default();
+        if self.is_closed() {
+            return (tally, false);
+        }
         for event in events {
-            tally.count(match is_closed {
-                true => Posted::Forgotten(0),
-                false => contents.post(event, newest),
-            });
+            tally.count(contents.post(event, newest));
         }
         let is_crowded = contents.aside.len() >= contents.crowded;
         self.show(&mut contents);

@@ -266,8 +266,11 @@ impl EventQueue {
     /// # let brama = brama::Brama::builder().background(false).build()?;
     /// # let queue = brama.subscribe_queue(brama::EventFilter::new(), 100)?;
     /// let descriptor = queue.as_raw_fd().expect("descriptors are left");
-    /// // Wait by epoll, kqueue or `mio` until it is readable. Then:
-    /// let events = queue.drain(100);
+    /// // Wait by epoll, kqueue or `mio` until it is readable. Then take all: `mio` and other
+    /// // edge-triggered loops report nothing new while an event is left.
+    /// while let Some(event) = queue.try_next() {
+    ///     println!("{}", event.connection());
+    /// }
     /// # Ok::<(), brama::Error>(())
     /// ```
     ///
