@@ -356,7 +356,10 @@ impl Brama {
                 return Ok(Entered::Passing(Permit::traced(engine, trace, ticket)));
             }
             let held = record.hold();
-            call::admit(engine, record).map(|admitted| Entered::Held(held, admitted))
+            let admitted = call::admit(engine, record)?;
+            // A closed circuit leaves this mark, and a question may have closed this one before.
+            record.mark_visited();
+            Ok(Entered::Held(held, admitted))
         })
     }
 

@@ -70,7 +70,7 @@ impl<const TAG: usize> TextCell<TAG> {
     }
 
     /// Whether this is the last text, whatever its tag. True of an empty text if there is none.
-    /// False while a writer is at work, and of a text of which only a part is [kept](kept). Called
+    /// False while a writer is at work, and of a text of which only a part is [`kept`]. Called
     /// before [`TextCell::claim`], which makes the other cores fetch the cell again: in an outage
     /// the same text comes over and over.
     #[inline(always)]

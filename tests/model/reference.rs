@@ -192,13 +192,31 @@ impl Manager {
 
     /// Acquires a permit. `drawn`: whether a ramp has drawn the call.
     pub fn acquire(&mut self, who: Who, drawn: bool) -> Result<Permit, Answer> {
+        let permit = self.admit(who, drawn)?;
+        // The permit may outlast its handle.
+        let (circuit, _) = self.find(who, false)?;
+        circuit.is_visited = true;
+        Ok(permit)
+    }
+
+    /// Admits a guarded call. By name it leaves a mark; by handle the connection is held as long as
+    /// the call lasts.
+    pub fn admit_call(&mut self, who: Who, drawn: bool) -> Result<Permit, Answer> {
+        let permit = self.admit(who, drawn)?;
+        let (circuit, _) = self.find(who, false)?;
+        if matches!(who, Who::Name(_)) {
+            circuit.is_visited = true;
+        }
+        Ok(permit)
+    }
+
+    fn admit(&mut self, who: Who, drawn: bool) -> Result<Permit, Answer> {
         let now = self.now;
         let next_id = self.last_id + 1;
         let (circuit, settings) = self.find(who, true)?;
         let admission = circuit
             .acquire(&settings, now, next_id, drawn)
             .map_err(|(why, wait)| Answer::Rejected(why, wait))?;
-        circuit.is_visited = true;
         let id = circuit.id;
         self.last_id += 2;
         let name = who.name();

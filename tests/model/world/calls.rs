@@ -57,7 +57,7 @@ impl World<'_> {
         };
         let is_rejected = matches!(real, Answer::Rejected(..));
         let drawn = !is_rejected && self.has_drawn(who, unseen);
-        let expected = match self.model.acquire(who, drawn) {
+        let expected = match self.model.admit_call(who, drawn) {
             Err(answer) => answer,
             Ok(permit) => {
                 let (outcome, answer) = match how {
