@@ -796,7 +796,8 @@ typedef struct brama_config_t {
     /** As in brama_options_t. */
     double ramp_start;
     /**
-     * The time between two cleanups, which remove unused connections. At least 1. Default 10000.
+     * The time between two cleanups, which remove unused connections. At least 1.
+     * Default 10000.
      */
     uint64_t cleanup_interval_ms;
     /**
@@ -2445,7 +2446,7 @@ BRAMA_API brama_result_t brama_queue_fd(brama_queue_t *queue, int *fd);
 
 /**
  * Ends the queue's subscription: no more events come, and waiting threads are woken. Events that
- * wait can still be drained. Further calls do nothing.
+ * wait can still be drained. Further calls do nothing. Errors: BRAMA_ERR_INVALID_ARGUMENT.
  */
 BRAMA_API brama_result_t brama_queue_close(brama_queue_t *queue);
 
@@ -2552,7 +2553,8 @@ BRAMA_API void brama_clock_free(brama_clock_t *clock);
 
 /**
  * Moves the time on by so many ms; it stops 34 years after the clock's start. What became due
- * takes effect at the next call, on any thread; brama_poll does it now.
+ * takes effect at the next call, on any thread; brama_poll does it now. Errors:
+ * BRAMA_ERR_INVALID_ARGUMENT.
  */
 BRAMA_API brama_result_t brama_clock_advance(brama_clock_t *clock, uint64_t ms);
 
