@@ -176,11 +176,9 @@ impl TickWord {
         let (rare, away) = (&self.rare.0, seen | AWAY);
         // Relaxed: who finds the exchange finds an outdated tick.
         let word = &self.word.0;
-        if seen != away
-            && let Err(other) = word.compare_exchange(seen, away, Relaxed, Relaxed)
-            && other != away
-        {
-            return;
+        if seen != away {
+            // If it fails, another thread has done so, and may have marked. This one marks, too.
+            let _ = word.compare_exchange(seen, away, Relaxed, Relaxed);
         }
         let now = clock();
         if let Some(last) = last_tick(seen) {
