@@ -20,9 +20,9 @@
 //! leaves it behind. Then the word stands still, and successes are taken for earlier ones. In the
 //! rates over a time they would be missing, and failures alone open circuits. Hence:
 //!
-//! - **A limit.** A word that is more than [`LONGEST_LAG`] behind the clock is switched off by whoever
-//!   finds it. Each cell looks with every 64th success, each evaluation of a rate does, and the
-//!   ticker before it stores the next tick.
+//! - **A limit.** A word that is more than [`LONGEST_LAG`] behind the clock is switched off by the
+//!   thread that finds it. Each cell looks with every 64th success, each evaluation of a rate does,
+//!   and the ticker before it stores the next tick.
 //! - **A mark, once no success is hidden any more.** A thread that finds the word so exchanges it for
 //!   the same tick with `AWAY`: from then on successes read the clock. Then it reads the clock, marks
 //!   that moment, and switches the word off. A thread that evaluates a rate finds either the outdated

@@ -66,7 +66,7 @@ fn a_ticker_is_wanted_while_thousands_of_successes_are_reported_in_a_tick() {
 
 /// Found by a cell, by an evaluation, and by the ticker itself.
 #[test]
-fn a_starved_ticker_is_switched_off_by_whoever_finds_it() {
+fn a_starved_ticker_is_switched_off_by_the_thread_that_finds_it() {
     let late = 1_000 + LONGEST_LAG + 1;
     let find: [fn(&TickWord, Tick); 2] = [
         |word, now| word.check(now, || now),

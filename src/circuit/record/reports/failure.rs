@@ -393,7 +393,7 @@ mod tests {
         }
     }
 
-    /// Mutations: `a-first-failure-without-interest`, `a-failure-that-is-not-told`.
+    /// Mutations: `a-first-failure-without-interest`, `a-failure-without-an-event`.
     #[test]
     fn a_failure_takes_the_long_way_if_a_subscriber_may_want_it() {
         let (context, record) = circuit();
