@@ -43,9 +43,14 @@ impl Bounds {
     }
 
     pub fn maybe(self) -> Self {
+        self.or(Bounds::default())
+    }
+
+    /// The bounds of a number that is within these or others.
+    pub fn or(self, other: Self) -> Self {
         Bounds {
-            least: self.least.min(0),
-            most: self.most.max(0),
+            least: self.least.min(other.least),
+            most: self.most.max(other.most),
         }
     }
 
@@ -102,14 +107,32 @@ impl Entry {
         Entry { adds, ..self }
     }
 
+    /// An entry that adds what this one does, or what `other` does.
+    pub fn or(self, other: Self) -> Self {
+        let adds = std::array::from_fn(|number| self.adds[number].or(other.adds[number]));
+        Entry { adds, ..self }
+    }
+
     /// What the entry still adds after a change. `None` if it adds nothing.
     pub fn after(self, change: &Change) -> Option<Self> {
-        // The beginning of the evidence never moves back. So a success that lies before it,
-        // and is taken back after it, makes the count one too low until the state changes.
-        if change.is_reset && self.adds[0].least < 0 || change.span.is_before(&self.span) {
+        if change.span.is_before(&self.span) {
             return Some(self);
         }
-        change.span.is_beside(&self.span).then(|| self.maybe())
+        if change.span.is_beside(&self.span) {
+            return Some(self.maybe());
+        }
+        // The beginning of the evidence never moves back.
+        (change.is_reset && self.moves_beginning()).then(|| {
+            let mut adds = [Bounds::default(); 3];
+            adds[0].least = self.adds[0].least;
+            Entry { adds, ..self }
+        })
+    }
+
+    /// Whether the evidence may begin one success too late: a success that lies before its
+    /// beginning, and is taken back after it, makes the count one too low until the state changes.
+    pub fn moves_beginning(&self) -> bool {
+        self.adds[0].least < 0
     }
 
     /// Whether the report certainly has a place among the last calls.

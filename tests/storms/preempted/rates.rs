@@ -15,7 +15,9 @@
 //!   the last call that overlaps with it has ended, since that call's thread may finish it.
 //! - A report counts as of some time between its beginning and its end.
 //! - A success that turns out to be stale is counted, and taken back. Beside a change, or beside a
-//!   step of the clock, the two may be on different sides: then one success less counts.
+//!   step of the clock, the two may be on different sides: then one success less counts. A change
+//!   reads what was taken back after the successes. If both steps are between its two readings, one
+//!   success more counts.
 //!
 //! If no calls have overlapped and none runs, both bounds are the same number.
 
@@ -181,7 +183,8 @@ impl Storm<'_> {
             let mut is_over = false;
             for change in changes.iter().filter(|c| !view.is_before(&c.span)) {
                 match entry.after(change) {
-                    Some(after) => entry = after,
+                    Some(after) if change.span.is_before(view) => entry = after,
+                    Some(after) => entry = entry.or(after),
                     None if change.span.is_before(view) => is_over = true,
                     None => entry = entry.maybe(),
                 }
@@ -211,7 +214,8 @@ impl Storm<'_> {
         let bucket = |at: u64| at * 10 / self.length();
         let first = |at: u64| bucket(at).saturating_sub(9);
         let surely_in = bucket(entry.span.first) >= first(view.last);
-        (surely_in, bucket(entry.span.last) < first(view.first))
+        let surely_out = bucket(entry.span.last) < first(view.first);
+        (surely_in, surely_out && !entry.moves_beginning())
     }
 
     fn within_calls(&self, entry: &Entry, view: &Span) -> (bool, bool) {
@@ -233,33 +237,24 @@ impl Storm<'_> {
     }
 
     /// Adds a report to the log, if it was accepted or was stale.
-    fn note(
-        &mut self,
-        kind: Kind,
-        answer: Answer,
-        span: Span,
-        changes: &[Change],
-        is_reshaped: bool,
-    ) {
+    fn note(&mut self, kind: Kind, answer: Answer, span: Span, changes: &[Change]) {
         let Kind { failed, slow } = kind;
         let adds = [!failed, failed, slow].map(Bounds::exactly);
         match answer {
             Answer::Done => self.entries.push(Entry::new(span, adds)),
             Answer::Stale => {
                 let mut adds = adds.map(Bounds::maybe);
+                let is_beside_change = changes.iter().any(|change| change.span.is_beside(&span));
                 if !failed && self.hands.over == Over::Time {
                     let passing = Entry::new(span, [adds[0], Bounds::default(), Bounds::default()]);
                     self.entries.push(Entry {
                         passes: true,
                         ..passing
                     });
-                    // The success may have been taken back from the window before this one.
-                    let most = i64::from(is_reshaped);
+                    let most = i64::from(is_beside_change);
                     adds[0] = Bounds { least: -1, most };
                 }
-                if changes.iter().any(|change| change.span.is_beside(&span))
-                    || span.first != span.last
-                {
+                if is_beside_change || span.first != span.last {
                     self.entries.push(Entry::new(span, adds));
                 }
             }
@@ -314,7 +309,7 @@ impl Storm<'_> {
         for (op, answer, span) in &spans {
             self.last = self.last.max(span.ended);
             if let Op::Report(kind) | Op::Settle(_, kind) = op {
-                self.note(*kind, *answer, *span, &changes, is_reshaped);
+                self.note(*kind, *answer, *span, &changes);
             }
         }
         for (_, answer, view) in &spans {
@@ -428,7 +423,7 @@ impl Rounds for Storm<'_> {
         };
         let answer = self.hands.act(Op::Report(fast));
         let span = self.quiet_span();
-        self.note(fast, answer, span, &[], false);
+        self.note(fast, answer, span, &[]);
         if self.random.once_in(3) {
             let by = self.random.below(self.length());
             self.hands.clock.advance(ms(by));
