@@ -355,8 +355,11 @@ impl Brama {
                 let trace = trace::leave(&engine.context, record, hash, guard)?;
                 return Ok(Entered::Passing(Permit::traced(engine, trace, ticket)));
             }
+            if let Some((_, refused)) = record.try_reject_open(&engine.context) {
+                return Err(Refusal::Rejected(refused));
+            }
             let held = record.hold();
-            let admitted = call::admit(engine, record)?;
+            let admitted = call::admit_unless_closed(engine, record)?;
             // A closed circuit leaves this mark, and a question may have closed this one before.
             record.mark_visited();
             Ok(Entered::Held(held, admitted))

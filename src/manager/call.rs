@@ -82,25 +82,10 @@ impl Admitted {
     }
 }
 
-/// Lets a guarded call in, or says why not.
-#[inline(always)]
-pub(crate) fn admit(engine: &Engine, record: &Record) -> Result<Admitted, Refusal> {
-    match record.try_pass() {
-        Some(ticket) => Ok(Admitted::With(ticket)),
-        None => admit_unless_closed(engine, record),
-    }
-}
-
 /// Lets a call into a circuit that is not simply closed.
 #[inline(never)]
 pub(crate) fn admit_unless_closed(engine: &Engine, record: &Record) -> Result<Admitted, Refusal> {
     let context = &engine.context;
-    let word = record.word_now();
-    if word.is_open()
-        && let Some(refused) = record.try_reject(context, word)
-    {
-        return Err(Refusal::Rejected(refused));
-    }
     if let Some(word) = record.half_open_word(context)
         && let Some(seat) = find_seat(record, word.generation())
     {

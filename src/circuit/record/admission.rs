@@ -186,6 +186,17 @@ impl Record {
         self.try_reject_inline(context, word)
     }
 
+    /// [`Record::try_reject`] by the present word, which is returned with the refusal. Returns
+    /// `None` if the circuit is not open.
+    #[inline(always)]
+    pub(crate) fn try_reject_open(&self, context: &Context) -> Option<(Word, Refused)> {
+        let word = self.word_now();
+        match word.is_open() {
+            true => Some((word, self.try_reject_inline(context, word)?)),
+            false => None,
+        }
+    }
+
     /// [`Record::try_reject`], forced inline, for FFI callers that touch thread-local storage
     /// themselves: inlined, both accesses share one look-up of it.
     #[inline(always)]

@@ -9,7 +9,7 @@ use super::Connection;
 use crate::manager::call;
 use crate::manager::classified::{By, ByResult, Classified, Judge, WithReason};
 use crate::manager::permit::{Outcome, Permit};
-use crate::values::error::CallError;
+use crate::values::error::{CallError, Rejected};
 
 impl Connection {
     /// Runs `f` if the circuit admits it, and reports `Ok` as success, `Err` as
@@ -98,6 +98,18 @@ impl Connection {
         self.call_by(WithReason(classify), f)
     }
 
+    /// The rejection by a circuit that is open, and stays open a little longer. Returns `None` if
+    /// the circuit may admit a call.
+    #[inline(always)]
+    fn try_reject_call(&self) -> Option<Rejected> {
+        let word = self.record.word_now();
+        if !word.is_open() {
+            return None;
+        }
+        let refused = self.record.try_reject(&self.engine.context, word)?;
+        Some(self.record.rejected(word, refused))
+    }
+
     #[inline(always)]
     fn call_by<T, E>(
         &self,
@@ -108,6 +120,9 @@ impl Connection {
         if let Some(ticket) = self.record.try_pass() {
             let permit = Permit::lent(&self.engine, &self.record, ticket);
             return call::conclude(permit, judge, |outcome| outcome, f());
+        }
+        if let Some(rejected) = self.try_reject_call() {
+            return Err(CallError::Rejected(rejected));
         }
         let admitted = call::admit_unless_closed(&self.engine, &self.record);
         let admitted = admitted.map_err(|refusal| self.error(refusal))?;
@@ -198,7 +213,14 @@ impl Connection {
     where
         F: Future<Output = Result<T, E>>,
     {
-        let admitted = call::admit(&self.engine, &self.record);
+        if let Some(ticket) = self.record.try_pass() {
+            let permit = Permit::lent(&self.engine, &self.record, ticket);
+            return call::conclude(permit, judge, |outcome| outcome, f().await);
+        }
+        if let Some(rejected) = self.try_reject_call() {
+            return Err(CallError::Rejected(rejected));
+        }
+        let admitted = call::admit_unless_closed(&self.engine, &self.record);
         let admitted = admitted.map_err(|refusal| self.error(refusal))?;
         let entry = admitted.entry(&self.engine, &self.record);
         call::run_entry_async(&self.engine, &self.record, entry, judge, f).await

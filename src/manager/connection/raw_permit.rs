@@ -32,11 +32,8 @@ impl Connection {
     /// otherwise `None`, and nothing is done.
     #[inline(always)]
     pub(crate) fn try_reject(&self) -> Option<Refused> {
-        let word = self.record.word_now();
-        match word.is_open() {
-            true => self.record.try_reject_inline(&self.engine.context, word),
-            false => None,
-        }
+        let (_, refused) = self.record.try_reject_open(&self.engine.context)?;
+        Some(refused)
     }
 
     /// The hash of its name.
