@@ -190,14 +190,14 @@ fn manager(filters: impl IntoIterator<Item = EventFilter>) -> (Brama, Connection
 /// A success without subscribers, with subscribers that
 /// do not want it, and with a subscriber that does.
 fn report(criterion: &mut Criterion) {
-    let (_silent, nobody) = manager([]);
+    let (_silent, unwatched) = manager([]);
     let (_typed, other_type) = manager([EventFilter::new()
         .connection("db")
         .types([EventType::StateChange])]);
     let (_named, others) =
         manager((0..10).map(|i| EventFilter::new().connection(format!("db_{i}"))));
-    let (listening, somebody) = manager([]);
-    let (dropping, crowded) = manager([]);
+    let (listening, drained) = manager([]);
+    let (dropping, full) = manager([]);
     // This queue lives as long as its manager, and is never drained.
     let _full = dropping
         .subscribe_queue(EventFilter::new().types([EventType::Success]), 16)
@@ -216,9 +216,7 @@ fn report(criterion: &mut Criterion) {
         let call =
             |connection: &Connection| black_box(connection).acquire().unwrap().success().is_ok();
         Race::new("report, success")
-            .one("nobody subscribed", |_| {
-                black_box(&nobody).success().is_ok()
-            })
+            .one("no subscriber", |_| black_box(&unwatched).success().is_ok())
             .one("one wants another type", |_| {
                 black_box(&other_type).success().is_ok()
             })
@@ -227,14 +225,14 @@ fn report(criterion: &mut Criterion) {
             })
             .run_with(criterion);
         Race::new("report, acquire + success")
-            .one("nobody subscribed", |_| call(&nobody))
+            .one("no subscriber", |_| call(&unwatched))
             .one("one wants another type", |_| call(&other_type))
             .one("ten want other connections", |_| call(&others))
             .run_with(criterion);
         Race::new("report, to subscribers")
-            .one("nobody subscribed", |_| call(&nobody))
-            .one("a queue drained by another thread", |_| call(&somebody))
-            .one("a queue that stays full", |_| call(&crowded))
+            .one("no subscriber", |_| call(&unwatched))
+            .one("a queue drained by another thread", |_| call(&drained))
+            .one("a queue that stays full", |_| call(&full))
             .run_with(criterion);
         done.store(true, Ordering::Relaxed);
     });

@@ -7,6 +7,7 @@
 mod peers;
 mod race;
 
+use std::cell::Cell;
 use std::fmt::Error as Failed;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,6 +55,24 @@ fn coarse_clock() -> i64 {
     time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
 }
 
+fn succeed() -> Result<(), Failed> {
+    black_box(Ok(()))
+}
+
+/// Fails, except each thousandth call of a thread. A circuit that only failed would be one that no
+/// settings leave closed: the number of failures in a row has an end.
+fn fail() -> Result<(), Failed> {
+    thread_local! {
+        static CALLS: Cell<u32> = const { Cell::new(0) };
+    }
+    let calls = CALLS.get();
+    CALLS.set(calls.wrapping_add(1));
+    black_box(match calls % 1_024 {
+        0 => Ok(()),
+        _ => Err(Failed),
+    })
+}
+
 fn available(criterion: &mut Criterion) {
     let brama = closed();
     let connections = connections(&brama);
@@ -95,8 +114,11 @@ fn peers(
 }
 
 impl<F: failsafe::CircuitBreaker + Sync> Peers<F> {
-    fn race<'a>(&'a self, race: Race<'a>, answer: Result<(), Failed>) -> Race<'a> {
-        let answer = move || black_box(answer);
+    fn race<'a>(
+        &'a self,
+        race: Race<'a>,
+        answer: impl Fn() -> Result<(), Failed> + Copy + Sync + 'a,
+    ) -> Race<'a> {
         race.circuits("recloser", &self.recloser, move |breaker| {
             black_box(breaker).call(answer).is_ok()
         })
@@ -130,7 +152,11 @@ impl<F: failsafe::CircuitBreaker + Sync> Peers<F> {
 
 /// Each thread uses a clone of the service, as is usual for services. An open circuit makes a
 /// second thread sleep for a millisecond, which needs a runtime. That case is not measured.
-fn add_tower<'a>(race: Race<'a>, failures: usize, answer: Result<(), Failed>) -> Race<'a> {
+fn add_tower<'a>(
+    race: Race<'a>,
+    failures: usize,
+    answer: impl Fn() -> Result<(), Failed> + Copy + Sync + 'a,
+) -> Race<'a> {
     let opens = failures == 1;
     let circuits = two(|| tower(failures));
     for Apart(circuit) in circuits.iter().filter(|_| opens) {
@@ -142,7 +168,7 @@ fn add_tower<'a>(race: Race<'a>, failures: usize, answer: Result<(), Failed>) ->
         let services = circuits.each_ref().map(|Apart(circuit)| circuit.clone());
         move |who: usize| {
             let mut service = services[who].clone();
-            move |_| call_service(&mut service, black_box(answer)).is_ok()
+            move |_| call_service(&mut service, answer()).is_ok()
         }
     });
     let race = race.made("tower-resilience", 1, shared);
@@ -172,7 +198,7 @@ fn success(criterion: &mut Criterion) {
         })
         .both("floor: coarse clock", |_| coarse_clock())
         .one("floor: Instant::now", |_| Instant::now());
-    add_tower(peers.race(race, Ok(())), usize::MAX, Ok(())).run_with(criterion);
+    add_tower(peers.race(race, succeed), usize::MAX, succeed).run_with(criterion);
 }
 
 /// A guarded call of a circuit with rates, beside breakers
@@ -229,13 +255,15 @@ fn failure(criterion: &mut Criterion) {
     let race = Race::new("failure")
         .circuits("brama, acquire + failure", &connections, |connection| {
             let permit = black_box(connection).acquire().unwrap();
-            permit.failure("timeout").is_ok()
+            match fail() {
+                Ok(()) => permit.success().is_ok(),
+                Err(Failed) => permit.failure("timeout").is_ok(),
+            }
         })
         .circuits("brama, call", &connections, |connection| {
-            let answer = || black_box(Err::<(), _>(Failed));
-            black_box(connection).call(answer).is_ok()
+            black_box(connection).call(fail).is_ok()
         });
-    add_tower(peers.race(race, Err(Failed)), usize::MAX, Err(Failed)).run_with(criterion);
+    add_tower(peers.race(race, fail), usize::MAX, fail).run_with(criterion);
 }
 
 fn rejected(criterion: &mut Criterion) {
@@ -262,7 +290,7 @@ fn rejected(criterion: &mut Criterion) {
         .circuits("brama, available", &open, |connection| {
             black_box(connection).available()
         });
-    add_tower(peers.race(race, Ok(())), 1, Ok(())).run_with(criterion);
+    add_tower(peers.race(race, succeed), 1, succeed).run_with(criterion);
 }
 
 /// A thousand names (scope and identifier) in random order. Two threads go

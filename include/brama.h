@@ -1874,7 +1874,7 @@ typedef struct brama_status_t {
      * two while calls are frequent.
      */
     uint64_t last_success_time_ms;
-    /** Time of the last failure. */
+    /** Time of the last failure. It may lag as `last_success_time_ms` does. */
     uint64_t last_failure_time_ms;
     /** Time of the last opening, also after a reset. */
     uint64_t opened_at_ms;

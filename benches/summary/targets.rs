@@ -146,7 +146,7 @@ fn of_events() -> Vec<Target> {
         target(
             "an event that no subscriber wants",
             reports("one wants another type"),
-            Aim::Adds(1.0, &["nobody subscribed"]),
+            Aim::Adds(1.0, &["no subscriber"]),
             &[],
         ),
         target(

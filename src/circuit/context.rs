@@ -188,8 +188,8 @@ impl Context {
         }
     }
 
-    /// Checks the ticker when a cell counts its `count`th success, one of those with which it looks
-    /// at the clock.
+    /// Checks the ticker when a thread counts its `count`th success or failure on a connection, one
+    /// of those with which it looks at the clock.
     pub(crate) fn look_at_ticks(&self, now: Tick, count: u64) {
         self.ticks.check(now, || self.clock.tick());
         if count.is_multiple_of(BURST) && self.waker.has_driver() && self.ticks.note_reports(now) {
@@ -202,7 +202,7 @@ impl Context {
         self.ticks.is_doubtful(moment, || self.clock.tick())
     }
 
-    /// How much later than it shows, in ms, the last success of a cell may have been at most.
+    /// How much later than it shows, in ms, the last report of a connection may have been at most.
     pub(crate) fn longest_lag(&self) -> u64 {
         self.ticks.longest_lag(|| self.clock.tick())
     }

@@ -82,7 +82,7 @@
 //! |---|---|---|---|
 //! | `word` | threads that change the state, by exchange | all, with every operation | `AL` exchange, `A` load; `AL` addition of 0 by who must not miss a removal |
 //! | `opening` | who opens or restores, before the word | who stamps a rejection or an opening | `R`: a bound, not a message |
-//! | `owner`, `cell`, `failures` | the thread that reported here first | `status` | `R`: a count is exact when its threads are joined. The cell's time is compared with the tick word, see `sys::tick_word` |
+//! | `owner`, `cell`, `failures` | the thread that reported here first | `status` | `R`: a count is exact when its threads are joined. The cell's time and `last_failure` are compared with the tick word, see `sys::tick_word` |
 //! | `stripes` | the second thread that reports, and a thread whose line is crowded | all that report | `L` publishes a block, `A` |
 //! | `shared`, `ignored` | threads without a cell, all, by addition; who restores, by exchange or as a maximum | `status` | `R` |
 //! | `flags`: interest, token | subscribing threads, the first report, the dispatcher | all, with every operation | `R`, with `SeqCst` fences where a subscriber and a change must not miss each other |

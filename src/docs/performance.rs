@@ -61,13 +61,15 @@
 //!
 //! A success records its time, and reading the coarse clock for it takes longer than all the rest.
 //! But that clock moves only once in 1 to 10 ms, depending on the kernel. So while a process
-//! reports several thousand successes in each of these ticks, the background thread of a manager
+//! reports several thousand results in each of these ticks, the background thread of a manager
 //! wakes once in each, and records that time has moved. A success that finds that time has not
-//! moved reads no clock. One success in 64 reads the clock in any case.
+//! moved reads no clock. Nor does a failure that is counted in a row only, opens nothing and has
+//! no subscriber. One success in 64 reads the clock in any case, and so does one such failure in 64.
 //!
-//! - **What it changes.** The time of the last success lags by one tick more. So does the moment as of
-//!   which a success counts for a rate over a time (`rate_window`), and the time of the last use
-//!   that a cleanup sees. Waits, expiries, measured durations and events use the clock itself.
+//! - **What it changes.** The times of the last success and of the last failure lag by one tick more.
+//!   So does the moment as of which a success counts for a rate over a time (`rate_window`), and the
+//!   time of the last use that a cleanup sees. Waits, expiries, measured durations and events use the
+//!   clock itself.
 //! - **What it costs.** 5 to 20 µs of a core in each tick. No thread is started for it. About an eighth
 //!   of a second after calls have become rare, the thread sleeps as before: an idle process is not
 //!   woken.
@@ -75,8 +77,8 @@
 //!   ([`background(false)`](crate::Builder::background)), unless another one of the process ticks;
 //!   with a [`ManualClock`](crate::ManualClock); while the thread runs callbacks.
 //! - **When the thread is late**, because of other threads, a debugger or a suspended container. A
-//!   recorded time that is more than 20 ms behind is found by the 64th success of a thread on a
-//!   connection at the latest, and whenever a rate is evaluated. It is then no longer used. For one
+//!   recorded time that is more than 20 ms behind is found by the 64th report of a thread on a
+//!   connection at the latest (the 64th success, or the 64th failure), and whenever a rate is evaluated. It is then no longer used. For one
 //!   `rate_window` after that, rates over a time open no circuit, since successes may be missing in
 //!   them; failures in a row, windows and rates over the last calls still do. A cleanup waits for
 //!   `inactive_threshold` and as long as the thread was ever late. There is no tick for a minute, and
@@ -194,8 +196,8 @@
 //! - **A guarded call.** Where there is no [tick](#the-tick), more than half of it is reading the
 //!   clock, for the time of the last success; the fastest peer keeps neither times nor totals.
 //! - **A rejected call** reads the coarse clock, always.
-//! - **A failure** is one read-modify-write and a reading of the clock, for the count in a row
-//!   and the time of the last. The total is the thread's own. A reason that is not that of the
+//! - **A failure** is one read-modify-write, for the count in a row, and without a
+//!   [tick](#the-tick) a reading of the clock, for the time of the last. The total is the thread's own. A reason that is not that of the
 //!   failure before is copied, which takes another read-modify-write. `recloser` keeps a rate and
 //!   no time.
 //! - **Names.** How many steps a probe takes cannot be guessed, and a wrong guess costs as
@@ -221,8 +223,8 @@
 //! # Figures
 //!
 // Written by `cargo bench -p brama-bench --bench summary`.
-//! [intel-xeon-2-cores-x86_64]: #intel-xeon-2-cores-x86_64
+//! [intel-xeon-model-167-2-cores-x86_64]: #intel-xeon-model-167-2-cores-x86_64
 //!
 #![doc = include_str!("figures/results.md")]
-#![doc = include_str!("figures/intel-xeon-2-cores-x86_64.md")]
+#![doc = include_str!("figures/intel-xeon-model-167-2-cores-x86_64.md")]
 // Up to here.

@@ -68,7 +68,7 @@ pub struct brama_status_t {
     /// Time of the last success. It lags by up to a tick of the coarse clock (1 to 10 ms), or by
     /// two while calls are frequent.
     pub last_success_time_ms: u64,
-    /// Time of the last failure.
+    /// Time of the last failure. It may lag as `last_success_time_ms` does.
     pub last_failure_time_ms: u64,
     /// Time of the last opening, also after a reset.
     pub opened_at_ms: u64,

@@ -98,14 +98,18 @@ impl<T, E> Judge<T, E> for ByResult {
         (outcome_of(result), None)
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn describe(result: &Result<T, E>, record: &Record) -> Option<Reason> {
-        let error = result.as_ref().err()?;
-        record
-            .wants(LISTENS)
-            .then(|| text_of(error))?
-            .map(Cow::Owned)
+        match record.wants(LISTENS) {
+            true => described(result),
+            false => None,
+        }
     }
+}
+
+#[inline(never)]
+fn described<T, E>(result: &Result<T, E>) -> Option<Reason> {
+    text_of(result.as_ref().err()?).map(Cow::Owned)
 }
 
 /// A classifier that answers an outcome.

@@ -120,24 +120,9 @@ impl<'a> Permit<'a> {
         // The caller's code, so before the drop is given up.
         let report = report.into();
         let parts = self.into_parts();
-        let begun = match parts.way() {
-            Way::Lent(record) => {
-                record.try_failure_with_permit(parts.context(), parts.ticket, report.reason)
-            }
-            Way::Traced(_) => Begun::Not,
-        };
-        match begun {
-            Begun::Done(count) => Ok(count as u32),
-            // By value, so that the report is in memory only then.
-            begun => {
-                let Parts {
-                    engine,
-                    origin,
-                    id,
-                    ticket,
-                } = parts;
-                Parts::failure_otherwise(engine, origin, id, ticket, begun, report)
-            }
+        match parts.begin_failure(report.reason) {
+            Begun::Done(count) => Ok(count),
+            begun => parts.failure_otherwise(begun, report),
         }
     }
 
@@ -241,8 +226,14 @@ impl<'a> Permit<'a> {
             }
         }
         let parts = self.into_parts();
-        if outcome != Outcome::Success || !parts.succeeds_at_once() {
-            Parts::settled(parts.engine, parts.origin, parts.id, parts.ticket, outcome);
+        match outcome {
+            Outcome::Success if parts.succeeds_at_once() => {}
+            Outcome::Failure => match parts.begin_failure(None) {
+                Begun::Done(_) => {}
+                // No caller waits for an answer.
+                begun => _ = parts.failure_otherwise(begun, Report::NONE),
+            },
+            _ => Parts::settled(parts.engine, parts.origin, parts.id, parts.ticket, outcome),
         }
     }
 

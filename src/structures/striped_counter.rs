@@ -220,14 +220,14 @@ impl<'a> Totals<'a> {
     /// [`Totals::success`].
     #[inline]
     pub(crate) fn failed(self) -> bool {
-        self.failed_in_own() || self.failed_elsewhere()
+        self.try_failed_in_own().is_some() || self.failed_elsewhere()
     }
 
-    /// Counts a failure where the current thread counts. Returns false, without counting, if that
-    /// is not easily found or is full.
+    /// Counts a failure where the current thread counts, and returns how many that thread has
+    /// counted. Returns `None`, without counting, if that is not easily found or is full.
     #[inline(always)]
-    pub(crate) fn failed_in_own(self) -> bool {
-        self.own_failures().is_some_and(Failures::add)
+    pub(crate) fn try_failed_in_own(self) -> Option<u32> {
+        self.own_failures()?.try_add()
     }
 
     fn failed_elsewhere(self) -> bool {
@@ -237,7 +237,7 @@ impl<'a> Totals<'a> {
     }
 
     fn add_failure(self, failures: Option<&Failures>) {
-        if !failures.is_some_and(Failures::add) {
+        if failures.and_then(Failures::try_add).is_none() {
             self.shared.failed();
         }
     }

@@ -1,10 +1,12 @@
-//! The tick word: a success learns from it, without the clock, that time has not moved.
+//! The tick word: a report learns from it, without the clock, that time has not moved.
 //!
 //! A healthy call keeps the time of the last success, and reading the coarse clock for it takes
 //! longer than all the rest. But the time that it keeps changes once in each tick of that clock. So
 //! while calls are so frequent that it pays, a thread that sleeps anyway (the driver) stores the
 //! tick here each time it changes. A success whose cell has a time that is no earlier than this word
-//! counts, and is done. All others read the clock, as they do while the word is *off*.
+//! counts, and is done. All others read the clock, as they do while the word is *off*. The time of
+//! the last failure, which lies in the record, is kept in the same way. Rates and windows take the
+//! time of a failure from the clock, so what follows is about successes.
 //!
 //! The word only ever says "not since". No event, expiry, deadline or lease is taken from it.
 //!
@@ -21,8 +23,9 @@
 //! rates over a time they would be missing, and failures alone open circuits. Hence:
 //!
 //! - **A limit.** A word that is more than [`LONGEST_LAG`] behind the clock is switched off by the
-//!   thread that finds it. Each cell looks with every 64th success, each evaluation of a rate does,
-//!   and the ticker before it stores the next tick.
+//!   thread that finds it. Each thread looks with every 64th success and every 64th failure that it
+//!   counts on a connection, each evaluation of a rate does, and the ticker before it stores the
+//!   next tick.
 //! - **A mark, once no success is hidden any more.** A thread that finds the word so exchanges it for
 //!   the same tick with `AWAY`: from then on successes read the clock. Then it reads the clock, marks
 //!   that moment, and switches the word off. A thread that evaluates a rate finds either the outdated

@@ -64,7 +64,7 @@ pub struct Status {
     /// Unix ms of the last success; none before the first. It may lag by a tick of the coarse
     /// clock, or by [two](crate::docs::performance#the-tick) while calls are frequent.
     pub last_success_time: Option<u64>,
-    /// Unix ms of the last failure; none before the first.
+    /// Unix ms of the last failure; none before the first. May lag as `last_success_time` does.
     pub last_failure_time: Option<u64>,
     /// Unix ms of the last opening; none before the first.
     pub opened_at: Option<u64>,

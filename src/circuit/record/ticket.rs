@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use super::{Refusal, Ticket};
 use crate::circuit::probe_slots::Lease;
-use crate::sys::clock::{self, Tick};
+use crate::sys::clock;
 use crate::values::error::{Rejected, RejectionKind};
 use crate::values::generation::Generation;
 use crate::values::name_beginning::NameBeginning;
@@ -409,10 +409,10 @@ impl Refused {
 #[derive(Clone, Copy)]
 pub(crate) enum Begun {
     Not,
-    /// Into the totals, at this time.
-    Totalled(Tick),
-    /// All the way: so many count now. As wide as a time, so that both are answered in registers.
-    Done(u64),
+    /// Into the totals.
+    Totalled,
+    /// All the way: so many count now.
+    Done(u32),
 }
 
 #[cfg(test)]

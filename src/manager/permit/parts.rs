@@ -172,9 +172,33 @@ impl Parts {
         })
     }
 
-    /// Finishes a failure that was begun, or does all of it, and releases the permit.
+    /// Counts the failure of a permit that is lent all it needs, as far as that is quickly done.
+    /// If this returns anything but [`Begun::Done`], continue with [`Parts::failure_otherwise`].
+    #[inline(always)]
+    pub(super) fn begin_failure(&self, reason: Option<&str>) -> Begun {
+        match self.way() {
+            Way::Lent(record) => {
+                record.try_failure_with_permit(self.context(), self.ticket, reason)
+            }
+            Way::Traced(_) => Begun::Not,
+        }
+    }
+
+    /// Finishes a failure that was begun, or does all of it, and releases the permit. By value, so
+    /// that parts and report are in memory only then.
+    #[inline(always)]
+    pub(super) fn failure_otherwise(self, begun: Begun, report: Report<'_>) -> Result<u32, Error> {
+        let Parts {
+            engine,
+            origin,
+            id,
+            ticket,
+        } = self;
+        Parts::finish_failure(engine, origin, id, ticket, begun, report)
+    }
+
     #[inline(never)]
-    pub(super) fn failure_otherwise(
+    fn finish_failure(
         engine: NonNull<Engine>,
         origin: Origin,
         id: u64,

@@ -40,8 +40,8 @@ pub(crate) struct Shared {
     failures: AtomicU64,
 }
 
-/// Each so many successes, a cell looks at the clock. A word that no ticker changes any more hides
-/// fewer of them.
+/// After so many successes, or failures, a thread looks at the clock. A word that no ticker changes
+/// any more hides fewer of them.
 const LOOK: u64 = 64;
 
 shipped! {
@@ -205,7 +205,8 @@ fn increment(count: &AtomicU64) {
     count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
 }
 
-/// Whether a cell looks at the clock with its `count`th success, whatever the tick word says.
+/// Whether a thread looks at the clock with its `count`th success or failure, whatever the tick word
+/// says.
 #[inline(always)]
 pub(crate) fn is_look(count: u64) -> bool {
     count.is_multiple_of(LOOK)

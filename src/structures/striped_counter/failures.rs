@@ -20,14 +20,13 @@ impl Failures {
         Failures(AtomicU32::new(0))
     }
 
-    /// Counts one more failure. Returns false if the count is full. Only the owner may call it.
+    /// Counts one more failure, and returns the count. Returns `None` if the count is full. Only
+    /// the owner may call it.
     #[inline(always)]
-    pub(super) fn add(&self) -> bool {
-        let Some(more) = self.0.load(Relaxed).checked_add(1) else {
-            return false;
-        };
+    pub(super) fn try_add(&self) -> Option<u32> {
+        let more = self.0.load(Relaxed).checked_add(1)?;
         self.0.store(more, Relaxed);
-        true
+        Some(more)
     }
 
     pub(super) fn get(&self) -> u64 {

@@ -126,6 +126,7 @@ class Status:
     last_success_time: Optional[int]
     """May be early by a tick of the coarse clock (1 to 10 ms), or two while calls are frequent."""
     last_failure_time: Optional[int]
+    """May be early as `last_success_time` may."""
     opened_at: Optional[int]
     last_state_change: Optional[int]
     time_in_state: int

@@ -20,7 +20,7 @@ use super::super::{Begun, Happening, Record, Refusal, Ticket};
 use super::counting::Failure;
 use super::{Place, check};
 use crate::circuit::context::Context;
-use crate::structures::striped_counter;
+use crate::structures::striped_counter::{self, is_look};
 use crate::sys::atomic::Ordering;
 use crate::sys::clock::Tick;
 use crate::sys::fork;
@@ -46,7 +46,7 @@ impl Record {
             None => self.try_failure_without_permit(context, report.reason),
         };
         match begun {
-            Begun::Done(count) => Ok(count as u32),
+            Begun::Done(count) => Ok(count),
             begun => self.finish_failure(context, ticket, report, begun),
         }
     }
@@ -118,10 +118,10 @@ impl Record {
         if !is_meant(word) {
             return Begun::Not;
         }
-        let now = self.total_failure(context, reason);
+        self.total_failure_in_tick(context, reason);
         match self.swap(word, after) {
-            true => Begun::Done(count.into()),
-            false => Begun::Totalled(now),
+            true => Begun::Done(count),
+            false => Begun::Totalled,
         }
     }
 
@@ -142,17 +142,54 @@ impl Record {
     }
 
     /// Counts a failure in the totals, before it counts in the word: so no thread sees more
-    /// failures in a row than failures. Returns the failure's time.
+    /// failures in a row than failures. Reads the clock only if the tick word does not say that
+    /// time has not moved since the last failure. Every 64th failure of a thread checks the ticker.
     #[inline(always)]
+    fn total_failure_in_tick(&self, context: &Context, reason: Option<&str>) {
+        if let Some(reason) = reason {
+            self.note_failure_reason(context, reason);
+        }
+        match self.totals().try_failed_in_own() {
+            Some(count) => {
+                let is_known = self.last_failure.load(Ordering::Relaxed) >= context.ticks.word();
+                if !is_known || is_look(count.into()) {
+                    self.look_at_time_of_failure(context, count.into());
+                }
+            }
+            None => _ = self.total_failure_otherwise(context),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_at_time_of_failure(&self, context: &Context, count: u64) {
+        let now = self.stamp_failure(context);
+        if is_look(count) {
+            context.look_at_ticks(now, count);
+        }
+    }
+
+    /// Counts a failure in the totals, as [`Record::total_failure_in_tick`] does, and returns its
+    /// time.
     fn total_failure(&self, context: &Context, reason: Option<&str>) -> Tick {
         if let Some(reason) = reason {
             self.note_failure_reason(context, reason);
         }
-        if !self.totals().failed_in_own() {
-            self.total_failure_otherwise(context);
+        self.total_failure_otherwise(context)
+    }
+
+    /// Counts a failure in the totals wherever its thread counts. Returns its time.
+    #[cold]
+    #[inline(never)]
+    fn total_failure_otherwise(&self, context: &Context) -> Tick {
+        if !self.totals().failed() {
+            striped_counter::stocks().for_each(|stock| context.want(stock));
         }
-        // The clock is read after the other calls, so that few values have to be kept across its
-        // call.
+        self.stamp_failure(context)
+    }
+
+    /// Keeps the time of a failure that happens now, and returns it.
+    fn stamp_failure(&self, context: &Context) -> Tick {
         let now = context.clock.tick();
         // Load first: a storm of failures falls into one tick.
         if self.last_failure.load(Ordering::Relaxed) < now.to_word() {
@@ -161,16 +198,6 @@ impl Record {
         now
     }
 
-    #[cold]
-    #[inline(never)]
-    fn total_failure_otherwise(&self, context: &Context) {
-        if !self.totals().failed() {
-            striped_counter::stocks().for_each(|stock| context.want(stock));
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
     fn begin_tick_of_failures(&self, now: Tick) {
         self.last_failure
             .fetch_max(now.to_word(), Ordering::Relaxed);
@@ -185,10 +212,10 @@ impl Record {
         begun: Begun,
     ) -> Result<u32, Refusal> {
         let now = match begun {
-            Begun::Done(count) => return Ok(count as u32),
-            Begun::Totalled(now) => match self.retry_failure(context, ticket) {
+            Begun::Done(count) => return Ok(count),
+            Begun::Totalled => match self.retry_failure(context, ticket) {
                 Some(count) => return Ok(count),
-                None => now,
+                None => self.stamp_failure(context),
             },
             Begun::Not if self.is_retired() => return Err(Refusal::Gone),
             Begun::Not => self.total_failure(context, report.reason),
@@ -368,6 +395,7 @@ mod tests {
     use crate::circuit::record::{Profile, RecordRef, Registrant};
     use crate::sys::clock::Clock;
     use crate::sys::manual_clock::ManualClock;
+    use crate::sys::tick_word::{Ticker, Ticks};
     use crate::values::settings::{ConnectionOptions, Overrides};
 
     const SUCCEEDED: EventMask = EventMask::of(EventType::Success);
@@ -391,6 +419,69 @@ mod tests {
             record.begin_tick_of_failures(Tick::from_ms(ms));
             assert_eq!(record.last_failure_ms(), Some(last));
         }
+    }
+
+    /// A circuit that no failures open, its clock, and a tick word of its own.
+    fn ticking() -> (Context, RecordRef, ManualClock) {
+        let clock = ManualClock::new();
+        let mut context = Context::alone(Clock::Manual(clock.clone()));
+        context.ticks = Ticks::of_a_test();
+        let mut newcomer = Registrant::new(&context, "db".into());
+        let options = ConnectionOptions::new().unlimited_attempts();
+        newcomer.with(&context, Some(options)).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        record.learn_interest(&*context.sink);
+        (context, record, clock)
+    }
+
+    fn ticker(context: &Context) -> Ticker<'_> {
+        let now = context.clock.tick();
+        context.ticks.want_ticker(now);
+        context.ticks.begin(|| now).expect("wanted, and off")
+    }
+
+    fn fail(context: &Context, record: &Record, times: usize) {
+        for _ in 0..times {
+            let begun = record.try_failure_without_permit(context, None);
+            assert!(matches!(begun, Begun::Done(_)));
+        }
+    }
+
+    /// Mutation: `a-failure-that-asks-no-tick`.
+    #[test]
+    fn a_failure_has_the_time_of_its_tick() {
+        let (context, record, clock) = ticking();
+        clock.advance(Duration::from_millis(7));
+        let mut ticker = ticker(&context);
+        fail(&context, &record, 1);
+        assert_eq!(record.last_failure_ms(), Some(7));
+        clock.advance(Duration::from_millis(4));
+        fail(&context, &record, 1);
+        assert_eq!(record.last_failure_ms(), Some(7), "time has not moved");
+        assert!(ticker.tick(|| context.clock.tick()));
+        fail(&context, &record, 1);
+        assert_eq!(record.last_failure_ms(), Some(11));
+        ticker.end(|| context.clock.tick());
+        clock.advance(Duration::from_millis(1));
+        fail(&context, &record, 1);
+        assert_eq!(record.last_failure_ms(), Some(12), "without a ticker");
+    }
+
+    /// Mutation: `a-failure-that-never-looks`.
+    #[test]
+    fn a_stopped_ticker_hides_no_failure_after_the_64th() {
+        let (context, record, clock) = ticking();
+        clock.advance(Duration::from_millis(7));
+        let _stopped = ticker(&context);
+        fail(&context, &record, 1);
+        clock.advance(Duration::from_secs(60));
+        fail(&context, &record, 62);
+        assert_eq!(record.last_failure_ms(), Some(7));
+        assert!(context.ticks.is_on());
+        fail(&context, &record, 1);
+        assert_eq!(record.last_failure_ms(), Some(60_007));
+        assert!(!context.ticks.is_on());
+        assert_eq!(record.totals().sum().failures, 64);
     }
 
     /// Mutations: `a-first-failure-without-interest`, `a-failure-without-an-event`.
