@@ -86,17 +86,17 @@ pub(crate) struct Lease {
 
 /// The slots that calls may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Places {
+pub(crate) struct Capacity {
     pub(crate) limit: u32,
     /// The slots are a sample: a spent one counts as taken.
     pub(crate) are_a_sample: bool,
 }
 
-impl Places {
+impl Capacity {
     /// A limit of so many probes at once.
     #[cfg(test)]
     pub(crate) fn at_once(limit: u32) -> Self {
-        Places {
+        Capacity {
             limit,
             are_a_sample: false,
         }
@@ -230,16 +230,16 @@ impl<'a> Probes<'a> {
     pub(crate) fn take(
         self,
         present: Generation,
-        places: Places,
+        capacity: Capacity,
         now: u64,
         end: u64,
         is_present: impl Fn() -> bool,
     ) -> Result<Lease, NoSlot> {
-        let limit = places.limit;
+        let limit = capacity.limit;
         if self.len() > limit as usize {
-            return self.take_below_limit(present, places, now, end, is_present);
+            return self.take_below_limit(present, capacity, now, end, is_present);
         }
-        let is_taken = |seen| places.has_taken(seen, present, now);
+        let is_taken = |seen| capacity.has_taken(seen, present, now);
         let mut earliest = u64::MAX;
         for (number, slot) in (0..limit).zip(self.slots()) {
             // ORDERING: Acquire, partner of the AcqRel exchanges of slots in this file; and the
@@ -274,7 +274,7 @@ impl<'a> Probes<'a> {
     fn take_below_limit(
         self,
         present: Generation,
-        places: Places,
+        capacity: Capacity,
         now: u64,
         end: u64,
         is_present: impl Fn() -> bool,
@@ -285,14 +285,14 @@ impl<'a> Probes<'a> {
                 // ORDERING: Acquire, partner of the AcqRel exchanges of slots in this file; and
                 // the word (`is_present`) is read after all slots.
                 let seen = slot.load(Ordering::Acquire);
-                if places.has_taken(seen, present, now) {
+                if capacity.has_taken(seen, present, now) {
                     busy += 1;
                     earliest = earliest.min(seen & END_MASK);
                 } else if free.is_none() {
                     free = Some((number, slot, seen));
                 }
             }
-            let Some((number, slot, seen)) = free.filter(|_| busy < places.limit) else {
+            let Some((number, slot, seen)) = free.filter(|_| busy < capacity.limit) else {
                 return Err(NoSlot::Until(earliest));
             };
             if !is_present() {

@@ -196,9 +196,9 @@ impl Record {
     /// The hot part of a record, with an empty name. [`RecordRef::new`] fills in the name and the
     /// cold part.
     #[inline(always)]
-    fn new(context: &Context, newcomer: &mut Registrant<'_>, away: u16) -> Self {
-        let registered_at = newcomer.now + 1;
-        let (word, mode, opening, profile) = match &mut newcomer.special {
+    fn new(context: &Context, registrant: &mut Registrant<'_>, away: u16) -> Self {
+        let registered_at = registrant.now + 1;
+        let (word, mode, opening, profile) = match &mut registrant.special {
             None => (Word::NEW, Mode::Normal, None, None),
             Some(special) => {
                 let profile = special.profile.take();
@@ -213,7 +213,7 @@ impl Record {
                 None => Kind::Registration,
             },
         };
-        let entry = opening.map_or(0, |opening| Entry::of(word, opening).tag());
+        let entry = opening.map_or(0, |opening| Entry::of(word, opening).label());
         Record {
             word: AtomicU64::new(word.bits()),
             id: context.next_id(),
@@ -231,8 +231,8 @@ impl Record {
                     },
             ),
             cell: Cell::new(),
-            hash: newcomer.hash,
-            limit: AtomicU64::new(newcomer.limit.bits()),
+            hash: registrant.hash,
+            limit: AtomicU64::new(registrant.limit.bits()),
             profile: ManuallyDrop::new(ArcSwapOption::new(profile)),
             touched_and_missed: AtomicU64::new(registered_at),
             lasting: AtomicU64::new(entry),

@@ -60,7 +60,7 @@
 //! | probe, lease | a permit of a half-open circuit; how long its place is kept for it |
 //! | notice | what a reporter pushes onto the ring (`circuit::event_sink`) |
 //! | event | what the dispatcher makes of a notice: once, and all subscribers share it |
-//! | lot | a batch of events that a queue gets under one lock and with one wake (`events::bus::outbox`) |
+//! | burst | a batch of events that a queue gets under one lock and with one wake (`events::bus::outbox`) |
 //! | kept, droppable | types of events that must arrive, and those that may be dropped |
 //! | missed, late | a kept event that found no room; its delivery from the record's present state |
 //! | reporter | the thread of the caller that reports |
@@ -122,7 +122,7 @@
 //! 7. The driver (`manager::driver`) takes the record into its plan, so that the opening ends on
 //!    time, and dispatches (`events::bus::dispatch`): it makes the notice's events and numbers
 //!    them.
-//! 8. `events::bus::outbox` finds the subscribers that want them. Queues get them in lots
+//! 8. `events::bus::outbox` finds the subscribers that want them. Queues get them in bursts
 //!    (`events::subscriber_queue`), before any user code runs.
 //! 9. `events::subscriber`: the filter, then the callback, inside a use gate
 //!    (`structures::use_gate`), which one thread at a time enters.
@@ -130,7 +130,7 @@
 //! # Walk 2: `available` by name
 //!
 //! 1. `manager::engine` hashes the name (`values::key`) and pins (`reclaim`).
-//! 2. `structures::table` finds the slot: tags first, the record only if they agree. The record
+//! 2. `structures::table` finds the slot: fingerprints first, the record only if they agree. The record
 //!    compares its own name (`circuit::record::inline_key`).
 //! 3. `circuit::record::admission` loads the word. If it is that of a closed circuit, the answer is
 //!    yes, and no clock is read.
@@ -141,7 +141,7 @@
 //! |---|---|
 //! | circuit breaker, half-open | M. Nygard, *Release It!*, 2007 |
 //! | ring with a stamp in each slot | D. Vyukov, *Bounded MPMC queue*; `crossbeam-queue` |
-//! | open addressing with tags, tombstones, resize by freezing slots | C. Click, *A Lock-Free Hash Table*, 2007; `papaya` |
+//! | open addressing with fingerprints, tombstones, resize by freezing slots | C. Click, *A Lock-Free Hash Table*, 2007; `papaya` |
 //! | read sections with `membarrier` | M. Desnoyers and others, *User-Level Implementations of Read-Copy Update*, 2012; `seize` |
 //! | epochs | K. Fraser, *Practical Lock-Freedom*, 2004; `crossbeam-epoch` |
 //! | slab with magazines | J. Bonwick and J. Adams, *Magazines and Vmem*, 2001 |

@@ -117,7 +117,7 @@ use crate::circuit::context::Context;
 use crate::circuit::event_sink::{EventSink, Notice};
 use crate::circuit::record::Record;
 use crate::events::subscriber::Subscriber;
-use crate::events::subscriber_queue::Tally;
+use crate::events::subscriber_queue::PostedCounts;
 use crate::structures::ring::Ring;
 use crate::sys::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::sys::fork_lock::{ForkLock, Held};
@@ -285,18 +285,18 @@ impl Bus {
     }
 
     /// Counts what became of events that were posted to queues.
-    pub(crate) fn count(&self, tally: Tally) {
+    pub(crate) fn count(&self, counts: PostedCounts) {
         for (counter, events) in [
-            (&self.delivered, tally.delivered),
-            (&self.dropped, tally.dropped),
-            (&self.coalesced, tally.coalesced),
+            (&self.delivered, counts.delivered),
+            (&self.dropped, counts.dropped),
+            (&self.coalesced, counts.coalesced),
         ] {
             if events != 0 {
                 counter.fetch_add(events, Ordering::Relaxed);
             }
         }
-        if tally.taken_back != 0 {
-            self.take_back(tally.taken_back);
+        if counts.taken_back != 0 {
+            self.take_back(counts.taken_back);
         }
     }
 

@@ -5,7 +5,7 @@
 //! counted and goes no further.
 //!
 //! A *plain* queue, one without a filter function, has no user code before it. It gets its events
-//! by the lot ([`Subscriber::post`]), and not through the use gate. The queue is closed under its
+//! by the burst ([`Subscriber::post`]), and not through the use gate. The queue is closed under its
 //! own lock, and takes nothing once it is closed.
 
 use std::collections::HashSet;
@@ -14,7 +14,7 @@ use std::panic::{self, AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use crate::events::bus::Bus;
-use crate::events::subscriber_queue::{SubscriberQueue, Tally};
+use crate::events::subscriber_queue::{PostedCounts, SubscriberQueue};
 use crate::structures::use_gate::UseGate;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::fork;
@@ -136,9 +136,13 @@ impl Subscriber {
 
     /// Delivers these events, all of them wanted, to a plain queue. `newest` is the id of the
     /// connection that was registered last.
-    pub(crate) fn post<'e>(&self, events: impl Iterator<Item = &'e Event>, newest: u64) -> Tally {
+    pub(crate) fn post<'e>(
+        &self,
+        events: impl Iterator<Item = &'e Event>,
+        newest: u64,
+    ) -> PostedCounts {
         let Some(queue) = &self.queue else {
-            return Tally::default();
+            return PostedCounts::default();
         };
         let ends = self.hears_of_removals();
         let mut stragglers = 0;
@@ -147,12 +151,12 @@ impl Subscriber {
             stragglers += u64::from(!comes);
             comes
         });
-        let (mut tally, is_crowded) = queue.post(events, newest);
-        tally.coalesced += stragglers;
+        let (mut counts, is_crowded) = queue.post(events, newest);
+        counts.coalesced += stragglers;
         if is_crowded && !ends {
             self.crowded.store(1, Ordering::Relaxed);
         }
-        tally
+        counts
     }
 
     /// Offers an event to a subscriber that is not a plain queue. The event's type, identifier and

@@ -20,13 +20,13 @@
 //! # Waking
 //!
 //! A host that sleeps waits on the condition variable, or on a file descriptor of its own event
-//! loop, which is readable while anything waits. Each wake is a system call. So a *lot* of events,
+//! loop, which is readable while anything waits. Each wake is a system call. So a *burst* of events,
 //! which the dispatcher posts under one lock, makes at most one wake of each kind: none if no
 //! thread sleeps, and none if the descriptor is readable already. For that the next poster has to
 //! know the number of sleepers, and whether the descriptor is readable. Both lie under the lock,
 //! beside the events.
 //!
-//! A lot wakes one sleeper. A thread that was asleep and leaves events behind wakes the next one:
+//! A burst wakes one sleeper. A thread that was asleep and leaves events behind wakes the next one:
 //! it takes fewer than there are, or only looks. So while events wait and threads sleep, one that
 //! will look is on its way.
 //!
@@ -95,7 +95,7 @@ pub(crate) enum Posted {
 
 /// What became of several events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub(crate) struct PostedCounts {
     pub(crate) delivered: u64,
     pub(crate) dropped: u64,
     pub(crate) coalesced: u64,
@@ -103,7 +103,7 @@ pub(crate) struct Tally {
     pub(crate) taken_back: u64,
 }
 
-impl Tally {
+impl PostedCounts {
     fn count(&mut self, posted: Posted) {
         match posted {
             Posted::Delivered => self.delivered += 1,
@@ -116,7 +116,7 @@ impl Tally {
         }
     }
 
-    pub(crate) fn add(&mut self, other: Tally) {
+    pub(crate) fn add(&mut self, other: PostedCounts) {
         self.delivered += other.delivered;
         self.dropped += other.dropped;
         self.coalesced += other.coalesced;
@@ -140,20 +140,20 @@ impl SubscriberQueue {
         &self,
         events: impl Iterator<Item = &'e Event>,
         newest: u64,
-    ) -> (Tally, bool) {
+    ) -> (PostedCounts, bool) {
         let local = &*self.local;
         let mut contents = local.lock();
-        let mut tally = Tally::default();
+        let mut counts = PostedCounts::default();
         if self.is_closed() {
-            return (tally, false);
+            return (counts, false);
         }
         for event in events {
-            tally.count(contents.post(event, newest));
+            counts.count(contents.post(event, newest));
         }
         let is_crowded = contents.aside.len() >= contents.crowded;
         self.show(&mut contents);
         local.wake_one(contents);
-        (tally, is_crowded)
+        (counts, is_crowded)
     }
 
     /// Forgets what was put aside of a connection that is gone, if the host has not heard of it.

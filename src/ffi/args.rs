@@ -118,7 +118,7 @@ pub(super) unsafe fn given_back<T>(made: *mut T) -> Option<Box<T>> {
 }
 
 /// Refuses a reserved field that is not zero, so that it can have a meaning later.
-pub(super) fn judge_reserved(field: &'static str, reserved: u32) -> Result<(), Error> {
+pub(super) fn validate_reserved(field: &'static str, reserved: u32) -> Result<(), Error> {
     match reserved {
         0 => Ok(()),
         other => Err(invalid(field, other, "must be zero")),
@@ -227,7 +227,10 @@ fn utf8<'a>(argument: &'static str, bytes: &'a [u8]) -> Result<&'a str, Error> {
 }
 
 /// Validates the step of a caller's array: the size of its structs, as the caller knows them.
-pub(super) fn judge_step<T: Extensible>(argument: &'static str, step: usize) -> Result<(), Error> {
+pub(super) fn validate_step<T: Extensible>(
+    argument: &'static str,
+    step: usize,
+) -> Result<(), Error> {
     if step < T::FIRST_SIZE || !step.is_multiple_of(mem::size_of::<usize>()) {
         return Err(invalid(
             argument,
@@ -239,7 +242,7 @@ pub(super) fn judge_step<T: Extensible>(argument: &'static str, step: usize) -> 
 }
 
 /// Validates that memory can hold `count` elements, each `step` bytes after the one before.
-pub(super) fn judge_extent<T>(
+pub(super) fn validate_extent<T>(
     name: &'static str,
     first: *const T,
     step: usize,
@@ -266,11 +269,11 @@ pub(super) unsafe fn array<'a, T>(
     first: *const T,
     count: usize,
 ) -> Result<&'a [T], Error> {
-    judge_extent(name, first, mem::size_of::<T>(), count)?;
+    validate_extent(name, first, mem::size_of::<T>(), count)?;
     if count == 0 {
         return Ok(&[]);
     }
-    // SAFETY: not NULL, as `judge_extent` found, so `count` values: this function's # Safety.
+    // SAFETY: not NULL, as `validate_extent` found, so `count` values: this function's # Safety.
     Ok(unsafe { slice::from_raw_parts(first, count) })
 }
 
@@ -321,7 +324,7 @@ pub(super) unsafe trait Extensible: Copy {
 /// An upper bound of the size of any version of any of these structs.
 const TOO_LARGE: usize = 4_096;
 
-fn judge_size<T: Extensible>(argument: &'static str, size: usize) -> Result<(), Error> {
+fn validate_size<T: Extensible>(argument: &'static str, size: usize) -> Result<(), Error> {
     match (T::FIRST_SIZE..=TOO_LARGE).contains(&size) {
         true => Ok(()),
         false => Err(wrong_size::<T>(argument, size)),
@@ -356,7 +359,7 @@ pub(super) unsafe fn read<T: Extensible>(
     // says: this function's # Safety.
     unsafe {
         let size = from.cast::<usize>().read();
-        judge_size::<T>(argument, size)?;
+        validate_size::<T>(argument, size)?;
         let known = mem::size_of::<T>();
         let tail = from.cast::<u8>().add(known.min(size));
         let tail = slice::from_raw_parts(tail, size.saturating_sub(known));
@@ -416,24 +419,24 @@ pub(super) unsafe fn read_or_blank<T: Extensible>(
 /// # Safety
 ///
 /// As [`read`].
-pub(super) unsafe fn judge_place<T: Extensible>(
+pub(super) unsafe fn validate_place<T: Extensible>(
     argument: &'static str,
     to: *mut T,
 ) -> Result<(), Error> {
     place(argument, to)?;
     // SAFETY: not NULL, as `place` found, so a struct, which begins with its size (`Extensible`).
-    judge_size::<T>(argument, unsafe { to.cast::<usize>().read() })
+    validate_size::<T>(argument, unsafe { to.cast::<usize>().read() })
 }
 
 /// Fills in the fields of a caller's struct that it has; its size stays.
 ///
 /// # Safety
 ///
-/// As [`read`], and [`judge_place`] has returned `Ok` for it.
+/// As [`read`], and [`validate_place`] has returned `Ok` for it.
 pub(super) unsafe fn write<T: Extensible>(to: *mut T, value: &T) {
     let skip = mem::size_of::<usize>();
     // SAFETY: the caller's struct is as long as its size says, which is at least FIRST_SIZE, as
-    // `judge_place` found: this function's # Safety.
+    // `validate_place` found: this function's # Safety.
     unsafe {
         let size = to.cast::<usize>().read().min(mem::size_of::<T>());
         let from = ptr::from_ref(value).cast::<u8>().add(skip);

@@ -5,7 +5,7 @@ use std::mem::size_of;
 use std::ptr;
 
 use super::args::{
-    Extensible, array, handle, init, invalid, judge_extent, judge_step, place, read_within,
+    Extensible, array, handle, init, invalid, place, read_within, validate_extent, validate_step,
 };
 use super::errors::{BRAMA_OK, brama_result_t};
 use super::guard;
@@ -108,8 +108,8 @@ pub unsafe extern "C" fn brama_report_many(
 ) -> brama_result_t {
     let mut first = BRAMA_OK;
     let done = guard::result(|| {
-        judge_step::<brama_report_item_t>("item_size", item_size)?;
-        judge_extent("items", items, item_size, count)?;
+        validate_step::<brama_report_item_t>("item_size", item_size)?;
+        validate_extent("items", items, item_size, count)?;
         for number in 0..count {
             // SAFETY: `items` is not NULL, so it is `count` items, `item_size` bytes apart, by
             // the rule for pointers in `args`; `number` is below `count`.

@@ -6,7 +6,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::args::{clear, given, judge_step, place};
+use super::args::{clear, given, place, validate_step};
 use super::errors::brama_result_t;
 use super::event::{brama_event_t, room_for, translate};
 use super::guard::{self, Failure};
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn brama_queue_drain(
         unsafe { count.write(0) };
         // SAFETY: `queue` is NULL or a queue: the rule for pointers in `args`.
         let queue = unsafe { kept(queue) }?;
-        judge_step::<brama_event_t>("event_size", event_size)?;
+        validate_step::<brama_event_t>("event_size", event_size)?;
         if capacity > 0 {
             place("events", events)?;
         }

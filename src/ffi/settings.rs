@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 use std::mem::size_of;
 
-use super::args::{self, Extensible, handle, init, judge_place, key, write};
+use super::args::{self, Extensible, handle, init, key, validate_place, write};
 use super::errors::brama_result_t;
 use super::guard;
 use super::handles::{brama_connection_t, brama_t};
@@ -115,7 +115,7 @@ pub unsafe extern "C" fn brama_settings(
         // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `settings` is
         // NULL or settings: the rule for pointers in `args`.
         unsafe {
-            judge_place("settings", settings)?;
+            validate_place("settings", settings)?;
             let known = args::manager(manager).status(key(identifier, scope)?)?;
             write(settings, &in_effect(&known.settings));
         }
@@ -134,7 +134,7 @@ pub unsafe extern "C" fn brama_connection_settings(
         // for pointers in `args`.
         unsafe {
             let handle = handle(connection)?;
-            judge_place("settings", settings)?;
+            validate_place("settings", settings)?;
             write(settings, &in_effect(&handle.connection.status()?.settings));
         }
         Ok(())

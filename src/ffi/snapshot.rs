@@ -7,7 +7,7 @@
 use std::ffi::c_char;
 use std::mem::size_of;
 
-use super::args::{self, Extensible, clear, given, given_back, init, judge_place, place, write};
+use super::args::{self, Extensible, clear, given, given_back, init, place, validate_place, write};
 use super::errors::brama_result_t;
 use super::guard;
 use super::handles::{brama_snapshot_t, brama_t};
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn brama_snapshot_next(
         // is NULL or a status: the rule for pointers in `args`.
         unsafe {
             given("snapshot", snapshot)?;
-            judge_place("status", status)?;
+            validate_place("status", status)?;
             let brama_snapshot_t { rest, texts } = &mut *snapshot;
             let next = rest.next();
             if let Some(next) = &next {
@@ -122,7 +122,7 @@ pub unsafe extern "C" fn brama_state_counts(
         // SAFETY: `manager` is NULL or a manager; `counts` is NULL or counts: the rule for
         // pointers in `args`.
         unsafe {
-            judge_place("counts", counts)?;
+            validate_place("counts", counts)?;
             let known = args::manager(manager).state_counts();
             let known = brama_state_counts_t {
                 closed: known.closed as u64,

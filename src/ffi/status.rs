@@ -6,7 +6,7 @@ use std::mem::size_of;
 use std::ptr;
 use std::time::Duration;
 
-use super::args::{self, Extensible, handle, init, judge_place, key, null, wanted_scope, write};
+use super::args::{self, Extensible, handle, init, key, null, validate_place, wanted_scope, write};
 use super::callback::HostBool;
 use super::errors::brama_result_t;
 use super::guard::{self, Failure};
@@ -188,7 +188,7 @@ pub unsafe extern "C" fn brama_status(
         // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `status` is
         // NULL or a status: the rule for pointers in `args`.
         unsafe {
-            judge_place("status", status)?;
+            validate_place("status", status)?;
             let known = args::manager(manager).status(key(identifier, scope)?)?;
             lend(&known, status)
         }
@@ -206,7 +206,7 @@ pub unsafe extern "C" fn brama_connection_status(
         // pointers in `args`.
         unsafe {
             let handle = handle(connection)?;
-            judge_place("status", status)?;
+            validate_place("status", status)?;
             lend(&handle.connection.status()?, status)
         }
     })
@@ -247,11 +247,11 @@ pub unsafe extern "C" fn brama_for_each(
 ///
 /// # Safety
 ///
-/// `judge_place` has returned `Ok` for `to`.
+/// `validate_place` has returned `Ok` for `to`.
 unsafe fn lend(status: &Status, to: *mut brama_status_t) -> Result<(), Failure> {
     let lent = TEXTS.try_with(|texts| translate(status, &mut texts.borrow_mut()));
     let lent = lent.map_err(|_| Failure::ThreadEnds)?;
-    // SAFETY: `judge_place` has returned `Ok` for `to`: this function's # Safety.
+    // SAFETY: `validate_place` has returned `Ok` for `to`: this function's # Safety.
     unsafe { write(to, &lent) };
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::mem::size_of;
 use std::ptr;
 
 use super::args::{
-    self, Extensible, clear, given_back, init, invalid, judge_place, null, read_or_blank, write,
+    self, Extensible, clear, given_back, init, invalid, null, read_or_blank, validate_place, write,
 };
 use super::callback::{HostBool, UserData};
 use super::errors::brama_result_t;
@@ -280,7 +280,7 @@ pub unsafe extern "C" fn brama_event_counts(
         // SAFETY: `manager` is NULL or a manager; `counts` is NULL or counts: the rule for
         // pointers in `args`.
         unsafe {
-            judge_place("counts", counts)?;
+            validate_place("counts", counts)?;
             let known = args::manager(manager).event_counts();
             let known = brama_event_counts_t {
                 published: known.published,
@@ -335,7 +335,7 @@ impl brama_filter_t {
         if self.event_types != 0 {
             filter = filter.types(types_in(self.event_types)?);
         }
-        args::judge_reserved("filter.reserved", self.reserved)?;
+        args::validate_reserved("filter.reserved", self.reserved)?;
         let name = "filter.connection";
         // SAFETY: the connection is NULL or a string: this function's # Safety.
         if let Some(connection) = unsafe { args::text(name, self.connection, TERMINATED) }? {

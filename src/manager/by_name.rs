@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Brama;
 use crate::circuit::record::{OpenFor, Record, RecordRef, Refusal, Status};
 use crate::manager::call::{self, Admitted};
-use crate::manager::classified::{By, ByResult, Classified, Judge, WithReason};
+use crate::manager::classified::{By, ByResult, Classified, Classify, WithReason};
 use crate::manager::engine::Engine;
 use crate::manager::permit::{Outcome, Permit};
 use crate::manager::trace;
@@ -250,17 +250,17 @@ impl Brama {
     fn call_by<T, E>(
         &self,
         key: Key<'_>,
-        judge: impl Judge<T, E>,
+        classifier: impl Classify<T, E>,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
         if let Some(permit) = self.pass(key) {
-            return call::conclude(permit, judge, |outcome| outcome, f());
+            return call::conclude(permit, classifier, |outcome| outcome, f());
         }
         match self.enter(key)? {
-            Entered::Passing(permit) => call::conclude(permit, judge, |outcome| outcome, f()),
+            Entered::Passing(permit) => call::conclude(permit, classifier, |outcome| outcome, f()),
             Entered::Held(record, admitted) => {
                 let entry = admitted.entry(self.engine(), &record);
-                call::run_entry(self.engine(), &record, entry, judge, f)
+                call::run_entry(self.engine(), &record, entry, classifier, f)
             }
         }
     }
@@ -325,17 +325,19 @@ impl Brama {
     async fn call_async_by<T, E, F>(
         &self,
         key: Key<'_>,
-        judge: impl Judge<T, E>,
+        classifier: impl Classify<T, E>,
         f: impl FnOnce() -> F,
     ) -> Result<T, CallError<E>>
     where
         F: Future<Output = Result<T, E>>,
     {
         match self.enter(key)? {
-            Entered::Passing(permit) => call::conclude(permit, judge, |outcome| outcome, f().await),
+            Entered::Passing(permit) => {
+                call::conclude(permit, classifier, |outcome| outcome, f().await)
+            }
             Entered::Held(record, admitted) => {
                 let entry = admitted.entry(self.engine(), &record);
-                call::run_entry_async(self.engine(), &record, entry, judge, f).await
+                call::run_entry_async(self.engine(), &record, entry, classifier, f).await
             }
         }
     }

@@ -44,7 +44,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::circuit::context::Context;
 use crate::circuit::record::{Record, Refusal, Ticket};
-use crate::manager::classified::Judge;
+use crate::manager::classified::Classify;
 use crate::manager::engine::Engine;
 use crate::manager::permit::{Outcome, Permit};
 use crate::manager::rejection;
@@ -100,22 +100,27 @@ pub(crate) fn run_entry<T, E>(
     engine: &Engine,
     record: &Record,
     entry: Entry<'_>,
-    judge: impl Judge<T, E>,
+    classifier: impl Classify<T, E>,
     f: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, CallError<E>> {
     match entry {
         Entry::Permit(permit) if permit.carries_riders() => {
             let frame = Frame::of_half_open(record, permit.generation());
             let result = frame.inside(f);
-            conclude(permit, judge, |outcome| frame.judge(outcome), result)
+            conclude(
+                permit,
+                classifier,
+                |outcome| frame.outcome_with_riders(outcome),
+                result,
+            )
         }
-        Entry::Permit(permit) => conclude(permit, judge, |outcome| outcome, f()),
+        Entry::Permit(permit) => conclude(permit, classifier, |outcome| outcome, f()),
         Entry::Riding(ride) => {
             let frame = Frame::of_ride(record, &ride);
             let rider = Rider::new(&engine.context, record, ride);
             let result = frame.inside(f);
-            let (outcome, _) = judge.judge(&result);
-            rider.alight(frame.judge(outcome));
+            let (outcome, _) = classifier.classify(&result);
+            rider.alight(frame.outcome_with_riders(outcome));
             wrap(result)
         }
     }
@@ -126,7 +131,7 @@ pub(crate) async fn run_entry_async<T, E, F>(
     engine: &Engine,
     record: &Record,
     entry: Entry<'_>,
-    judge: impl Judge<T, E>,
+    classifier: impl Classify<T, E>,
     f: impl FnOnce() -> F,
 ) -> Result<T, CallError<E>>
 where
@@ -136,15 +141,20 @@ where
         Entry::Permit(permit) if permit.carries_riders() => {
             let frame = Frame::of_half_open(record, permit.generation());
             let result = frame.around(f).await;
-            conclude(permit, judge, |outcome| frame.judge(outcome), result)
+            conclude(
+                permit,
+                classifier,
+                |outcome| frame.outcome_with_riders(outcome),
+                result,
+            )
         }
-        Entry::Permit(permit) => conclude(permit, judge, |outcome| outcome, f().await),
+        Entry::Permit(permit) => conclude(permit, classifier, |outcome| outcome, f().await),
         Entry::Riding(ride) => {
             let frame = Frame::of_ride(record, &ride);
             let rider = Rider::new(&engine.context, record, ride);
             let result = frame.around(f).await;
-            let (outcome, _) = judge.judge(&result);
-            rider.alight(frame.judge(outcome));
+            let (outcome, _) = classifier.classify(&result);
+            rider.alight(frame.outcome_with_riders(outcome));
             wrap(result)
         }
     }
@@ -153,13 +163,13 @@ where
 /// Reports the outcome of a call, and returns its result. `amend` maps the call's own outcome to
 /// the one that is reported.
 #[inline(always)]
-pub(crate) fn conclude<T, E, J: Judge<T, E>>(
+pub(crate) fn conclude<T, E, J: Classify<T, E>>(
     permit: Permit<'_>,
-    judge: J,
+    classifier: J,
     amend: impl FnOnce(Outcome) -> Outcome,
     result: Result<T, E>,
 ) -> Result<T, CallError<E>> {
-    let (outcome, reason) = judge.judge(&result);
+    let (outcome, reason) = classifier.classify(&result);
     let describe = |record: &Record| reason.or_else(|| J::describe(&result, record));
     permit.settle(amend(outcome), describe);
     wrap(result)
@@ -345,7 +355,7 @@ impl Frame {
     }
 
     /// What this call reports, given its own outcome.
-    fn judge(&self, outcome: Outcome) -> Outcome {
+    fn outcome_with_riders(&self, outcome: Outcome) -> Outcome {
         let failed = |seat: &Arc<Seat>| seat.a_rider_failed.load(Ordering::Relaxed);
         match outcome {
             Outcome::Ignored if self.seat.get().is_some_and(failed) => Outcome::Failure,

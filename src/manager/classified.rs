@@ -79,9 +79,9 @@ const LISTENS: EventMask =
 pub(crate) type Reason = Cow<'static, str>;
 
 /// Decides about the result of a guarded call.
-pub(crate) trait Judge<T, E>: Sized {
+pub(crate) trait Classify<T, E>: Sized {
     /// The outcome, and a failure's reason if it costs nothing to know it.
-    fn judge(self, result: &Result<T, E>) -> (Outcome, Option<Reason>);
+    fn classify(self, result: &Result<T, E>) -> (Outcome, Option<Reason>);
 
     /// The reason of a failure that has none yet.
     fn describe(_: &Result<T, E>, _: &Record) -> Option<Reason> {
@@ -89,12 +89,12 @@ pub(crate) trait Judge<T, E>: Sized {
     }
 }
 
-/// The judge of plain guarded calls.
+/// Classifies the results of plain guarded calls.
 pub(crate) struct ByResult;
 
-impl<T, E> Judge<T, E> for ByResult {
+impl<T, E> Classify<T, E> for ByResult {
     #[inline(always)]
-    fn judge(self, result: &Result<T, E>) -> (Outcome, Option<Reason>) {
+    fn classify(self, result: &Result<T, E>) -> (Outcome, Option<Reason>) {
         (outcome_of(result), None)
     }
 
@@ -115,9 +115,9 @@ fn described<T, E>(result: &Result<T, E>) -> Option<Reason> {
 /// A classifier that answers an outcome.
 pub(crate) struct By<C>(pub(crate) C);
 
-impl<T, E, C: FnOnce(&Result<T, E>) -> Outcome> Judge<T, E> for By<C> {
+impl<T, E, C: FnOnce(&Result<T, E>) -> Outcome> Classify<T, E> for By<C> {
     #[inline(always)]
-    fn judge(self, result: &Result<T, E>) -> (Outcome, Option<Reason>) {
+    fn classify(self, result: &Result<T, E>) -> (Outcome, Option<Reason>) {
         (self.0(result), None)
     }
 }
@@ -125,9 +125,9 @@ impl<T, E, C: FnOnce(&Result<T, E>) -> Outcome> Judge<T, E> for By<C> {
 /// A classifier that may give a reason.
 pub(crate) struct WithReason<C>(pub(crate) C);
 
-impl<T, E, C: FnOnce(&Result<T, E>) -> Classified> Judge<T, E> for WithReason<C> {
+impl<T, E, C: FnOnce(&Result<T, E>) -> Classified> Classify<T, E> for WithReason<C> {
     #[inline(always)]
-    fn judge(self, result: &Result<T, E>) -> (Outcome, Option<Reason>) {
+    fn classify(self, result: &Result<T, E>) -> (Outcome, Option<Reason>) {
         let Classified { outcome, reason } = self.0(result);
         (outcome, reason)
     }

@@ -247,12 +247,12 @@ impl Engine {
         // What takes longest is to fetch the place of its record, and its place in a large table.
         // So that is begun first.
         RecordRef::expect_new();
-        let newcomer = Registrant::new(&self.context, key);
+        let registrant = Registrant::new(&self.context, key);
         let guard = reclaim::pin();
-        self.table.expect(newcomer.hash, &guard);
+        self.table.expect(registrant.hash, &guard);
         match options {
-            None if newcomer.is_usual() => self.enter(newcomer, guard),
-            options => self.enter_unusual(newcomer, options, guard),
+            None if registrant.is_usual() => self.enter(registrant, guard),
+            options => self.enter_unusual(registrant, options, guard),
         }
     }
 
@@ -260,27 +260,27 @@ impl Engine {
     #[inline(never)]
     fn enter_unusual(
         &self,
-        mut newcomer: Registrant<'_>,
+        mut registrant: Registrant<'_>,
         options: Option<ConnectionOptions>,
         guard: Guard,
     ) -> Result<RecordRef, Error> {
-        newcomer.with(&self.context, options)?;
+        registrant.with(&self.context, options)?;
         // Whether the name is taken is looked up only when it matters.
-        if newcomer.is_costly()
-            && let Some(existing) = self.table.get(newcomer.hash, newcomer.key, &guard)
+        if registrant.is_costly()
+            && let Some(existing) = self.table.get(registrant.hash, registrant.key, &guard)
             && !existing.is_retired()
         {
-            return Err(Error::already_registered(newcomer.key));
+            return Err(Error::already_registered(registrant.key));
         }
-        self.enter(newcomer, guard)
+        self.enter(registrant, guard)
     }
 
-    /// Makes the record of a newcomer that is valid, and puts it into the table. Inlined where it
+    /// Makes the record of a registrant that is valid, and puts it into the table. Inlined where it
     /// is called: in one of the two places the compiler sees that there is nothing special.
     #[inline(always)]
-    fn enter(&self, mut newcomer: Registrant<'_>, guard: Guard) -> Result<RecordRef, Error> {
-        let (key, version) = (newcomer.key, newcomer.version);
-        let [record, entry] = RecordRef::new(&self.context, &mut newcomer);
+    fn enter(&self, mut registrant: Registrant<'_>, guard: Guard) -> Result<RecordRef, Error> {
+        let (key, version) = (registrant.key, registrant.version);
+        let [record, entry] = RecordRef::new(&self.context, &mut registrant);
         let entry = entry.into_raw();
         // SAFETY: `RecordRef::new` made the entry for this key, it never was in a table, and
         // `into_raw` has left one reference for the table.
@@ -312,7 +312,7 @@ impl Engine {
         if self.bus.has_audience() {
             record.notify_registration(&self.context);
         }
-        newcomer.announce_opening(&self.context, &record);
+        registrant.announce_opening(&self.context, &record);
         if self.waiting.has_any() {
             self.restore_registered(&record);
         }

@@ -4,10 +4,10 @@
 //! | mutation | caught by |
 //! |---|---|
 //! | `missing-by-a-store`, `taking-what-was-missed-by-a-store` | `two_changes_without_room_are_told` |
-//! | `noting-a-record-anew` | `a_record_that_is_found_twice_loses_nothing` |
+//! | `noting-a-record-again` | `a_record_that_is_found_twice_loses_nothing` |
 //! | `outdated-notices-as-they-are` | `two_changes_with_room_are_told` |
 //! | `leaving-before-the-mark` | `a_change_that_found_no_room_is_told` |
-//! | `unlisted-before-the-mark`, `taking-unlisted-by-a-store` | `a_newcomer_s_change_is_told` |
+//! | `unlisted-before-the-mark`, `taking-unlisted-by-a-store` | `a_change_of_a_late_registration_is_delivered` |
 //! | `born-without-interest`, `interest-known-before-it-is-learned` | `a_change_before_the_interest_is_learned_is_told` |
 //! | `learning-without-a-fence` | `a_change_after_a_subscription_is_told` |
 //! | `changing-without-a-fence` | `a_change_that_a_subscriber_does_not_see_yet_is_told` |
@@ -35,9 +35,9 @@ use crate::values::settings::Global;
 use crate::values::state::State;
 
 fn record_of(context: &Context, name: &str) -> RecordRef {
-    let mut newcomer = Registrant::new(context, name.into());
-    newcomer.with(context, None).expect("valid");
-    let [record, _] = RecordRef::new(context, &mut newcomer);
+    let mut registrant = Registrant::new(context, name.into());
+    registrant.with(context, None).expect("valid");
+    let [record, _] = RecordRef::new(context, &mut registrant);
     record
 }
 
@@ -50,22 +50,22 @@ struct Shared {
 
 impl Shared {
     /// A full ring of two, and a subscriber to changes of state.
-    fn new(newcomer: bool) -> Self {
-        Self::without_room(newcomer, &[EventType::StateChange])
+    fn new(is_late: bool) -> Self {
+        Self::without_room(is_late, &[EventType::StateChange])
     }
 
     /// A full ring of two, and a subscriber to the types in `wanted`.
-    fn without_room(newcomer: bool, wanted: &[EventType]) -> Self {
+    fn without_room(is_late: bool, wanted: &[EventType]) -> Self {
         let mut shared = Self::heard(wanted);
         let filler = record_of(&shared.context, "filler");
         filler.learn_interest(&*shared.bus);
         // Two events fill the ring; the third finds it full and records that.
-        for _ in 0..if newcomer { 3 } else { 2 } {
+        for _ in 0..if is_late { 3 } else { 2 } {
             filler.half_open(&shared.context).expect("registered");
             filler.reset(&shared.context).expect("registered");
         }
-        if newcomer {
-            shared.record = record_of(&shared.context, "newcomer");
+        if is_late {
+            shared.record = record_of(&shared.context, "late");
         }
         shared.record.learn_interest(&*shared.bus);
         shared
@@ -233,7 +233,7 @@ fn two_changes_with_room_are_told() {
 }
 
 #[test]
-fn a_newcomer_s_change_is_told() {
+fn a_change_of_a_late_registration_is_delivered() {
     check(2, &[State::HalfOpen], || Shared::new(true));
 }
 

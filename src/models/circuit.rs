@@ -42,9 +42,11 @@ pub(super) fn circuit_heard_by(
     let options = ConnectionOptions::new()
         .max_attempts(2)
         .expiry(Duration::from_millis(100));
-    let mut newcomer = Registrant::new(&context, "db".into());
-    newcomer.with(&context, Some(more(options))).expect("valid");
-    let [record, _] = RecordRef::new(&context, &mut newcomer);
+    let mut registrant = Registrant::new(&context, "db".into());
+    registrant
+        .with(&context, Some(more(options)))
+        .expect("valid");
+    let [record, _] = RecordRef::new(&context, &mut registrant);
     record.learn_interest(&*context.sink);
     Circuit {
         context,

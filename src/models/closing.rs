@@ -223,7 +223,7 @@ fn a_success_beside_an_opening_clears_the_count() {
 
 /// Mutation: `looking-without-a-second-look`.
 #[test]
-fn who_looks_sees_both_words_of_one_moment() {
+fn a_reader_sees_both_words_of_one_moment() {
     let seen = explore(
         one_failure,
         |circuit| circuit.fail(None).expect("counted"),

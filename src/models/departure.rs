@@ -201,7 +201,7 @@ fn a_connection_that_stays_beside_a_change_of_settings_is_watched() {
 
 /// Mutation: `looking-over-a-mark`.
 #[test]
-fn nobody_waits_for_a_cleanup_that_was_stopped_for_good() {
+fn no_thread_waits_for_a_cleanup_that_was_stopped_for_good() {
     let seen = explore(
         marked,
         |circuit| circuit.record.hold_if_there(&circuit.context).is_some(),

@@ -2,8 +2,8 @@
 //!
 //! | mutation | caught by |
 //! |---|---|
-//! | `locking-relaxed`, `unlocking-relaxed` | `one_at_a_time_and_nobody_is_forgotten` |
-//! | `unlocking-by-a-store`, `waiting-without-a-mark`, `waking-without-the-mutex` | `one_at_a_time_and_nobody_is_forgotten` (a thread sleeps for ever) |
+//! | `locking-relaxed`, `unlocking-relaxed` | `one_thread_at_a_time_and_none_is_forgotten` |
+//! | `unlocking-by-a-store`, `waiting-without-a-mark`, `waking-without-the-mutex` | `one_thread_at_a_time_and_none_is_forgotten` (a thread sleeps for ever) |
 
 use loom::sync::Arc;
 use loom::thread;
@@ -20,7 +20,7 @@ impl Renew for Count {
 }
 
 #[test]
-fn one_at_a_time_and_nobody_is_forgotten() {
+fn one_thread_at_a_time_and_none_is_forgotten() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(|| {

@@ -32,13 +32,13 @@ unsafe impl Sync for Object {}
 unsafe impl Send for Object {}
 
 /// A link to an object. One thread unlinks and retires the object.
-struct Place {
+struct Link {
     link: AtomicPtr<Object>,
     object: Arc<Object>,
     domain: &'static Domain,
 }
 
-impl Place {
+impl Link {
     fn new() -> Arc<Self> {
         Self::within(Box::leak(Box::new(Domain::new())))
     }
@@ -48,7 +48,7 @@ impl Place {
             alive: UnsafeCell::new(true),
             destroyed: AtomicU32::new(0),
         });
-        Arc::new(Place {
+        Arc::new(Link {
             link: AtomicPtr::new((&raw const *object).cast_mut()),
             object,
             domain,
@@ -87,7 +87,7 @@ impl Place {
 }
 
 unsafe fn destroy(object: *mut ()) {
-    // SAFETY: `Place::object` keeps it alive.
+    // SAFETY: `Link::object` keeps it alive.
     let object = unsafe { &*object.cast::<Object>() };
     // SAFETY: loom fails the model if this overlaps with a read.
     object.alive.with_mut(|alive| unsafe { *alive = false });
@@ -101,30 +101,30 @@ fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
 }
 
 /// One thread reads, and the other one unlinks the object.
-fn side_by_side(reads: fn(&Place, &Reader), takes: fn(&Place, &Reader)) {
+fn side_by_side(reads: fn(&Link, &Reader), takes: fn(&Link, &Reader)) {
     check(3, move || {
-        let place = Place::new();
-        let [mine, other] = [(); 2].map(|()| place.domain.take_reader());
+        let link = Link::new();
+        let [mine, other] = [(); 2].map(|()| link.domain.take_reader());
         let reading = thread::spawn({
-            let place = place.clone();
-            move || reads(&place, other)
+            let link = link.clone();
+            move || reads(&link, other)
         });
-        takes(&place, mine);
+        takes(&link, mine);
         reading.join().unwrap();
-        place.is_destroyed_in_the_end();
+        link.is_destroyed_in_the_end();
     });
 }
 
 #[test]
 fn what_a_reader_holds_is_not_destroyed() {
-    side_by_side(Place::read, Place::take_away);
+    side_by_side(Link::read, Link::take_away);
 }
 
 #[test]
 fn what_a_reader_holds_that_has_to_seal_is_not_destroyed() {
-    let seals = |place: &Place, reader: &Reader| {
+    let seals = |link: &Link, reader: &Reader| {
         reader.enter();
-        place.follow();
+        link.follow();
         reader.seal_soon();
         reader.leave();
     };
@@ -133,8 +133,8 @@ fn what_a_reader_holds_that_has_to_seal_is_not_destroyed() {
 
 #[test]
 fn the_end_of_a_section_is_seen_through_the_next() {
-    let enters_again = |place: &Place, reader: &Reader| {
-        place.read(reader);
+    let enters_again = |link: &Link, reader: &Reader| {
+        link.read(reader);
         reader.enter();
         reader.leave();
     };
@@ -142,8 +142,8 @@ fn the_end_of_a_section_is_seen_through_the_next() {
 }
 
 /// Seals again, since the bag may have to wait at first.
-fn take_away_and_look_again(place: &Place, reader: &Reader) {
-    place.take_away(reader);
+fn take_away_and_look_again(link: &Link, reader: &Reader) {
+    link.take_away(reader);
     reader.seal();
 }
 
@@ -151,21 +151,21 @@ fn take_away_and_look_again(place: &Place, reader: &Reader) {
 fn bags_change_hands() {
     check(2, || {
         let domain: &'static Domain = Box::leak(Box::new(Domain::new()));
-        let places = [Place::within(domain), Place::within(domain)];
+        let links = [Link::within(domain), Link::within(domain)];
         let [mine, other] = [(); 2].map(|()| domain.take_reader());
         // Inside a section, so that the bags have to wait.
         let outside = domain.take_reader();
         outside.enter();
         let sealing = thread::spawn({
-            let place = places[0].clone();
-            move || place.take_away(other)
+            let link = links[0].clone();
+            move || link.take_away(other)
         });
-        places[1].take_away(mine);
+        links[1].take_away(mine);
         outside.leave();
         mine.seal();
         sealing.join().unwrap();
-        for place in &places {
-            place.is_destroyed_in_the_end();
+        for link in &links {
+            link.is_destroyed_in_the_end();
         }
     });
 }
@@ -173,21 +173,21 @@ fn bags_change_hands() {
 #[test]
 fn a_reader_changes_hands() {
     check(3, || {
-        let place = Place::new();
-        let first = place.domain.take_reader();
+        let link = Link::new();
+        let first = link.domain.take_reader();
         let ending = thread::spawn({
-            let place = place.clone();
+            let link = link.clone();
             move || {
-                place.take_away(first);
-                place.domain.give_back(first);
+                link.take_away(first);
+                link.domain.give_back(first);
             }
         });
-        let next = place.domain.take_reader();
+        let next = link.domain.take_reader();
         // First, since a barrier could hide a missing Acquire.
         next.seal();
-        place.read(next);
-        place.domain.give_back(next);
+        link.read(next);
+        link.domain.give_back(next);
         ending.join().unwrap();
-        place.is_destroyed_in_the_end();
+        link.is_destroyed_in_the_end();
     });
 }

@@ -6,7 +6,7 @@
 //! | `leaving-an-item-relaxed`, `taking-all-relaxed` | `two_leave_at_once` |
 //! | `marking-an-item-that-waits`, `linking-an-item-by-a-store` | `two_leave_the_same_item_above_another` |
 //! | `lying-down-without-a-fence`, `ringing-without-a-fence` | `the_sleeper_or_the_ringer_sees_the_other` |
-//! | `waking-relaxed` | `who_was_woken_sees_why` |
+//! | `waking-relaxed` | `a_woken_thread_sees_what_was_pushed` |
 //! | `ending-without-a-fence`, `getting-up-after-the-end` | `what_comes_beside_the_end_is_taken_by_one_of_both` |
 
 use std::ptr::NonNull;
@@ -186,7 +186,7 @@ fn the_sleeper_or_the_ringer_sees_the_other() {
 
 /// A sleeping callback may have consumed the wake itself.
 #[test]
-fn who_was_woken_sees_why() {
+fn a_woken_thread_sees_what_was_pushed() {
     loom::model(|| {
         let shared = Arc::new((Waker::new(None), AtomicU64::new(0)));
         let ringer = thread::spawn({

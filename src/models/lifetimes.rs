@@ -8,7 +8,7 @@
 //! | `a-first-subscriber-without-the-token` | `a_first_subscriber_hears_no_registration_of_what_was_there` |
 //! | `a-later-subscriber-with-the-token` | `a_registration_is_owed_to_a_subscriber_that_another_follows` |
 //! | `forgetting-by-a-store`, `beginning-delivery-by-a-store`, `forgetting-what-was-heard-of`, `delivering-what-was-forgotten` | `a_registration_that_waits_in_the_ring_is_delivered_whole_or_not_at_all` |
-//! | `a-registration-without-its-removal`, `taking-a-removal-without-a-fence`, `telling-a-removal-without-a-fence`, `claiming-a-removal-by-a-store`, `offering-before-the-beginning` | `who_hears_of_a_registration_hears_of_a_removal_that_nobody_wanted` |
+//! | `a-registration-without-its-removal`, `taking-a-removal-without-a-fence`, `telling-a-removal-without-a-fence`, `claiming-a-removal-by-a-store`, `offering-before-the-beginning` | `a_registration_that_was_delivered_has_its_removal_delivered` |
 
 use std::collections::BTreeSet;
 
@@ -47,9 +47,9 @@ fn life() -> EventFilter {
 }
 
 fn record_of(context: &Context, name: &str) -> RecordRef {
-    let mut newcomer = Registrant::new(context, name.into());
-    newcomer.with(context, None).expect("valid");
-    let [record, _] = RecordRef::new(context, &mut newcomer);
+    let mut registrant = Registrant::new(context, name.into());
+    registrant.with(context, None).expect("valid");
+    let [record, _] = RecordRef::new(context, &mut registrant);
     record
 }
 
@@ -347,7 +347,7 @@ fn a_registration_is_owed_to_a_subscriber_that_another_follows() {
 /// The registration waits in the ring for one subscriber, and no subscriber wants the removal. Then
 /// a subscriber that wants both subscribes.
 #[test]
-fn who_hears_of_a_registration_hears_of_a_removal_that_nobody_wanted() {
+fn a_registration_that_was_delivered_has_its_removal_delivered() {
     let begin = || {
         let world = World::new();
         let filter = EventFilter::new().types([EventType::Registration]);

@@ -6,7 +6,7 @@
 use loom::sync::Arc;
 use loom::thread;
 
-use crate::circuit::probe_slots::{Claim, Lease, MoreProbes, NoSlot, Places, Probes};
+use crate::circuit::probe_slots::{Capacity, Claim, Lease, MoreProbes, NoSlot, Probes};
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::values::generation::Generation;
 use crate::values::state::Word;
@@ -55,9 +55,9 @@ impl Circuit {
         now: u64,
         end: u64,
     ) -> Result<Lease, NoSlot> {
-        let places = Places::at_once(limit);
+        let capacity = Capacity::at_once(limit);
         self.probes()
-            .take(present, places, now, end, || self.is(present))
+            .take(present, capacity, now, end, || self.is(present))
     }
 }
 
@@ -66,7 +66,7 @@ impl Circuit {
 ///
 /// Mutations: `forgetting-no-lease`, `forgetting-without-a-second-look`.
 #[test]
-fn a_lease_of_long_ago_holds_nobody_up_and_a_new_one_is_not_forgotten() {
+fn an_old_lease_delays_no_probe_and_a_new_one_is_not_forgotten() {
     // The thread that is spawned first runs first, and loom misses executions in which it comes
     // later.
     for probes_first in [false, true] {
@@ -114,7 +114,7 @@ fn forget_and_probe(probes_first: bool) {
 ///
 /// Mutation: `taking-a-slot-without-a-second-look`.
 #[test]
-fn who_asks_in_a_state_that_is_gone_leaves_the_slot_of_the_next_probe() {
+fn a_late_request_leaves_the_slot_of_the_next_probe() {
     loom::model(|| {
         let before = Word::NEW.generation().next();
         let next = before.next();
@@ -177,12 +177,14 @@ fn a_late_report_spends_no_slot_of_the_next_probe() {
         let present = Word::NEW.generation().next();
         let circuit = Circuit::new(present);
         let take = move |circuit: &Circuit, now, end| {
-            let places = Places {
+            let capacity = Capacity {
                 limit: 1,
                 are_a_sample: true,
             };
             let is_present = || circuit.is(present);
-            circuit.probes().take(present, places, now, end, is_present)
+            circuit
+                .probes()
+                .take(present, capacity, now, end, is_present)
         };
         let late = take(&circuit, 0, 100).expect("free");
         let reporting = thread::spawn({

@@ -145,9 +145,9 @@ fn threads_without_cells_share_the_marks_of_a_bucket() {
     });
 }
 
-/// One thread of a line moves to a larger block, where its place is the same.
+/// One thread of a line moves to a larger block, where its lane is the same.
 ///
-/// Mutation: `a-mark-of-one-cell`. What was counted before at the same place is then in the bucket.
+/// Mutation: `a-mark-of-one-cell`. What was counted before in the same lane is then in the bucket.
 #[test]
 fn threads_of_a_line_share_the_marks_of_a_bucket() {
     const ALL: Maker = Maker { sizes: 2 };

@@ -84,7 +84,7 @@ fn a_late_report_changes_nothing() {
 
 /// The model of [`probe_slots`](super::probe_slots) again, with the real state word.
 #[test]
-fn who_missed_a_change_takes_no_place() {
+fn a_thread_that_missed_a_change_takes_no_probe_slot() {
     // One party asks for a probe. Meanwhile the other one fails, makes the circuit half-open again
     // and takes the only slot, which must stay its own.
     let seen = explore_with(
@@ -147,7 +147,7 @@ fn a_removal_and_a_missed_event_do_not_miss_each_other() {
 ///
 /// Mutation: `probing-without-a-second-look`.
 #[test]
-fn who_asks_while_the_only_probe_fails_is_rejected() {
+fn a_request_while_the_only_probe_fails_is_rejected() {
     let seen = explore(
         probing,
         |circuit| circuit.acquire().is_ok(),

@@ -131,7 +131,7 @@ fn simultaneous_failures_count_once_each() {
 ///
 /// Mutations: `filling-the-last-slot-only`, `a-slot-filled-relaxed`, `a-slot-read-relaxed`.
 #[test]
-fn who_counts_misses_no_failure_that_was_stopped_before_it_wrote_its_time() {
+fn a_count_includes_a_failure_whose_thread_was_stopped_before_its_time() {
     check(2, || {
         let shared = Shared::new();
         shared.begin_failure();
@@ -153,7 +153,7 @@ fn who_counts_misses_no_failure_that_was_stopped_before_it_wrote_its_time() {
 
 /// A thread that reads a tally finds a time for each of its failures, and the times are in order.
 #[test]
-fn who_counts_misses_no_failure_that_is_still_writing_its_time() {
+fn a_count_includes_a_failure_that_is_still_writing_its_time() {
     check(2, || {
         let shared = Shared::new();
         let failures = [(); 2].map(|()| failing(&shared));
@@ -212,7 +212,7 @@ fn a_success_falls_between_two_failures() {
 ///
 /// Mutation: `a-time-stored-without-comparing`.
 #[test]
-fn a_failure_has_one_time_whoever_writes_it() {
+fn a_failure_has_one_time_whichever_thread_writes_it() {
     check(3, || {
         let shared = Shared::new();
         // Counts failures whose time is later than `begin`, the time at which the failure begins.

@@ -115,7 +115,7 @@ fn the_shared_cell_has_many_writers() {
     });
 }
 
-/// Two threads without a place count their failures in the shared one.
+/// Two threads without a stripe count their failures in the shared one.
 ///
 /// Mutation: `shared-failures-by-a-store`.
 #[test]
@@ -160,7 +160,7 @@ fn an_index_hands_its_cells_over() {
 
 /// Two threads report two failures each to a new record, and the reserve has a block.
 ///
-/// Mutation: `a-failure-in-the-place-of-another`. Both then count in one place, and a failure is
+/// Mutation: `a-failure-in-the-stripe-of-another`. Both then count in one stripe, and a failure is
 /// lost.
 #[test]
 fn failures_have_a_place_for_each_thread() {

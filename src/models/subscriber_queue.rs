@@ -34,9 +34,9 @@ impl Delivery {
         let subscriber = std::sync::Arc::new(Subscriber::new(1, filter, sink));
         subscriber.begin();
         drop(bus.add(subscriber.clone()).0);
-        let mut newcomer = Registrant::new(&context, "db".into());
-        newcomer.with(&context, None).expect("valid");
-        let [record, _]: [RecordRef; 2] = RecordRef::new(&context, &mut newcomer);
+        let mut registrant = Registrant::new(&context, "db".into());
+        registrant.with(&context, None).expect("valid");
+        let [record, _]: [RecordRef; 2] = RecordRef::new(&context, &mut registrant);
         Delivery {
             context,
             bus,
@@ -45,7 +45,7 @@ impl Delivery {
         }
     }
 
-    /// Delivers one event, or two in one lot.
+    /// Delivers one event, or two in one burst.
     fn run(&self, events: u32) {
         self.record.half_open(&self.context).expect("registered");
         if events == 2 {
@@ -57,7 +57,7 @@ impl Delivery {
     }
 }
 
-/// Delivers one event to a queue, or two in one lot.
+/// Delivers one event to a queue, or two in one burst.
 fn deliver(queue: &std::sync::Arc<SubscriberQueue>, events: u32) {
     let delivery = Delivery::to(queue);
     delivery.run(events);
@@ -70,7 +70,7 @@ fn deliver(queue: &std::sync::Arc<SubscriberQueue>, events: u32) {
 ///
 /// Mutations: `looking-without-passing-on`, `posting-without-a-wake`.
 #[test]
-fn who_looks_and_who_takes_both_wake() {
+fn a_waiting_and_a_taking_thread_both_wake() {
     loom::model(|| {
         let queue = std::sync::Arc::new(SubscriberQueue::new(8));
         let looks = thread::spawn({
@@ -89,7 +89,7 @@ fn who_looks_and_who_takes_both_wake() {
     });
 }
 
-/// The dispatcher wakes one thread for a lot of two events. The thread that takes the first event
+/// The dispatcher wakes one thread for a burst of two events. The thread that takes the first event
 /// wakes the other thread.
 ///
 /// Mutations: `taking-without-passing-on`, `sleeping-uncounted`.

@@ -1,8 +1,8 @@
 //! The table: which thread wins a race, what a rebuild keeps, and what a reader sees.
 //!
 //! All keys have home 0 in every small array, so they form one cluster and share its first empty
-//! slot. Keys below 16 have different hashes and tags. Key 16 + n has the hash of key n. Keys from
-//! 32 on have different hashes with one tag. An array of four slots is replaced when the third slot
+//! slot. Keys below 16 have different hashes and fingerprints. Key 16 + n has the hash of key n. Keys from
+//! 32 on have different hashes with one fingerprint. An array of four slots is replaced when the third slot
 //! is used. So the models insert two entries beforehand, and a third insertion starts a rebuild.
 //!
 //! An item's `payload` is a plain cell to loom. A read that does not happen after the insertion
@@ -18,8 +18,8 @@
 //! | `freezing-no-entry` | `a_rebuild_keeps_a_racing_removal` |
 //! | `freezing-no-tombstone` | `a_rebuild_keeps_a_racing_reuse` |
 //! | `replacing-relaxed` | `a_reader_sees_through_a_rebuild` |
-//! | `reusing-without-acquire` | `who_reuses_sees_what_the_last_remover_did` |
-//! | `removing-what-was-not-claimed` | `one_of_two_who_claim_an_entry_removes_it` |
+//! | `reusing-without-acquire` | `a_reused_tombstone_shows_what_its_remover_did` |
+//! | `removing-what-was-not-claimed` | `one_of_two_claims_of_an_entry_removes_it` |
 //! | `giving-up-a-claimed-removal` | `a_rebuild_keeps_a_racing_claimed_removal` |
 //!
 //! The other models fail if the table lacks this step:
@@ -27,11 +27,11 @@
 //! | model | step |
 //! |---|---|
 //! | `an_insertion_is_found_at_once_during_a_rebuild` | `insert` stops at a frozen empty slot |
-//! | `one_of_two_who_reuse_a_tombstone_wins` | the second look at a tombstone whose exchange failed |
+//! | `one_of_two_insertions_into_a_tombstone_wins` | the second look at a tombstone whose exchange failed |
 //! | `all_meet_on_the_slot_of_a_key_that_comes_back` | an insertion reuses only a tombstone of its own hash |
-//! | `who_meets_a_claimed_entry_takes_its_place` | an insertion removes a claimed entry in its way |
+//! | `an_insertion_that_meets_a_claimed_entry_takes_its_slot` | an insertion removes a claimed entry in its way |
 //! | `keys_with_one_hash_have_one_winner_each` | `Collides`; `reuses`, when inserting and when looking up |
-//! | `a_stranger_who_comes_and_goes_hides_nobody` | `find_near` ends at empty slots only, and prefers the nearest match |
+//! | `an_insertion_and_a_removal_hide_no_other_entry` | `find_near` ends at empty slots only, and prefers the nearest match |
 
 mod claimed;
 
@@ -318,7 +318,7 @@ fn a_reader_sees_through_a_rebuild() {
 }
 
 #[test]
-fn one_of_two_who_reuse_a_tombstone_wins() {
+fn one_of_two_insertions_into_a_tombstone_wins() {
     let seen = outcomes(3, || {
         let table = table_after(&[1, 2], &[1]);
         let a = spawn(&table, |table| insert(table, 1, &pin()));
@@ -353,7 +353,7 @@ fn all_meet_on_the_slot_of_a_key_that_comes_back() {
 /// A thread whose insertion comes after another thread's removal sees what that thread did before.
 /// Nothing else orders the two.
 #[test]
-fn who_reuses_sees_what_the_last_remover_did() {
+fn a_reused_tombstone_shows_what_its_remover_did() {
     let seen = outcomes(3, || {
         let table = table_after(&[1], &[1]);
         let done = Arc::new(AtomicUsize::new(0));
@@ -420,8 +420,8 @@ fn keys_with_one_hash_have_one_winner_each() {
 /// One thread removes and inserts a key. Another one looks up a second key, and a third one that is
 /// not in the table.
 #[test]
-fn a_stranger_who_comes_and_goes_hides_nobody() {
-    // With different tags, and with one tag.
+fn an_insertion_and_a_removal_hide_no_other_entry() {
+    // With different fingerprints, and with one fingerprint.
     for [one, two, three] in [[1, 2, 3], [33, 34, 35]] {
         for (stranger, stays) in [(one, two), (two, one)] {
             outcomes(2, move || {

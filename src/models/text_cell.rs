@@ -7,15 +7,15 @@ use crate::structures::text_cell::TextCell;
 
 type Cell = TextCell<2>;
 
-/// The tag and the text of a number.
-fn written(tag: u64) -> ([u64; 2], String) {
-    ([tag; 2], tag.to_string().repeat(8))
+/// The label and the text of a number.
+fn written(label: u64) -> ([u64; 2], String) {
+    ([label; 2], label.to_string().repeat(8))
 }
 
 fn write(cell: &Cell, number: u64) {
     if let Some(claim) = cell.claim() {
-        let (tag, text) = written(number);
-        claim.write(tag, &text);
+        let (label, text) = written(number);
+        claim.write(label, &text);
     }
 }
 
@@ -46,7 +46,7 @@ fn explore(look: fn(&Cell)) {
 /// Mutations: `a-text-written-without-a-fence`, `a-text-read-without-a-fence`,
 /// `a-text-published-relaxed`.
 #[test]
-fn a_reader_gets_a_whole_text_with_its_tag() {
+fn a_reader_gets_a_whole_text_with_its_label() {
     explore(|cell| {
         if let Some(read) = cell.read() {
             assert_eq!(read, written(read.0[0]));

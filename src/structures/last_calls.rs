@@ -88,7 +88,7 @@ use crate::sys::atomic::{AtomicU64, Ordering, fence_after_rmw};
 use crate::values::generation::Generation;
 use crate::values::rates::{Counts, Outcome};
 
-use words::{Change, Entry, Epoch, Head, Place, Shape, Sums};
+use words::{Change, Entry, Epoch, Head, Position, Shape, Sums};
 
 mod words;
 
@@ -116,7 +116,7 @@ struct Line(AtomicU64);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim {
     epoch: Epoch,
-    place: Place,
+    position: Position,
     /// Whether the slot had a position before, in the same epoch.
     again: bool,
     /// How many reports count, including this one.
@@ -217,7 +217,7 @@ impl LastCalls {
                     }
                     return Some(Claim {
                         epoch: head.epoch(),
-                        place: head.next(self.shape),
+                        position: head.next(self.shape),
                         again: head.is_full(),
                         calls: taken.calls(self.shape),
                     });
@@ -251,12 +251,12 @@ impl LastCalls {
     /// Takes the outcome of an earlier lap out of the slot before, if its report has not done so
     /// yet.
     fn close_before(&self, claim: Claim) {
-        let place = self.shape.before(claim.place);
-        let slot = self.slot(place);
+        let position = self.shape.before(claim.position);
+        let slot = self.slot(position);
         let mut seen = read(slot);
         while seen.counts_in(claim.epoch)
-            && !seen.is_of_lap(place)
-            && self.is_last(claim.epoch, place)
+            && !seen.is_of_lap(position)
+            && self.is_last(claim.epoch, position)
         {
             match exchange(slot, seen, seen.taken_out()) {
                 Ok(()) => {
@@ -271,9 +271,9 @@ impl LastCalls {
     /// Takes the outcome of an earlier lap out of the slot of a good report. Returns how that
     /// changes the sums.
     fn clear(&self, claim: Claim) -> Change {
-        let slot = self.slot(claim.place);
+        let slot = self.slot(claim.position);
         let mut seen = read(slot);
-        while seen.counts_in(claim.epoch) && self.is_last(claim.epoch, claim.place) {
+        while seen.counts_in(claim.epoch) && self.is_last(claim.epoch, claim.position) {
             match exchange(slot, seen, seen.taken_out()) {
                 Ok(()) => return Change::NONE.minus(claim.addition_before(seen)),
                 Err(current) => seen = current,
@@ -285,11 +285,11 @@ impl LastCalls {
     /// Writes the outcome of a report that is not good into its slot, unless a later report has the
     /// slot. Returns how that changes the sums.
     fn write(&self, claim: Claim, outcome: Outcome) -> Change {
-        let slot = self.slot(claim.place);
-        let entry = Entry::new(claim.epoch, claim.place, outcome);
+        let slot = self.slot(claim.position);
+        let entry = Entry::new(claim.epoch, claim.position, outcome);
         let mut seen = read(slot);
         loop {
-            if !self.is_last(claim.epoch, claim.place) {
+            if !self.is_last(claim.epoch, claim.position) {
                 return Change::NONE;
             }
             match exchange(slot, seen, entry) {
@@ -301,7 +301,7 @@ impl LastCalls {
         // ORDERING: partner of the fence in `claim`: either this thread finds the position of a
         // later report of this slot, or that report finds the entry.
         fence_after_rmw();
-        if !self.is_last(claim.epoch, claim.place)
+        if !self.is_last(claim.epoch, claim.position)
             && exchange(slot, entry, entry.taken_out()).is_ok()
         {
             return Change::NONE.minus(before);
@@ -311,12 +311,12 @@ impl LastCalls {
 
     /// Whether no later position has the slot of this place. If so, an entry that was read in the
     /// slot before this call is older.
-    fn is_last(&self, epoch: Epoch, place: Place) -> bool {
-        self.read_head().leaves(epoch, place, self.shape)
+    fn is_last(&self, epoch: Epoch, position: Position) -> bool {
+        self.read_head().leaves(epoch, position, self.shape)
     }
 
-    fn slot(&self, place: Place) -> &AtomicU64 {
-        &self.slots[place.index as usize]
+    fn slot(&self, position: Position) -> &AtomicU64 {
+        &self.slots[position.index as usize]
     }
 
     /// Adds a change to the sums of an epoch, replacing those of another one. Does nothing if the

@@ -2,13 +2,13 @@
 //!
 //! A healthy call does not write to memory that another thread's call reads. Successes are counted
 //! in cells of one thread each in any case ([`striped_counter`](super::striped_counter)). For each
-//! place of cells there is a small ring of [`Marks`]: the count of the place when each bucket of
+//! lane of cells there is a small ring of [`Marks`]: the count of the lane when each bucket of
 //! time began. A cell's owner writes the mark before its first success in a bucket, in the branch
-//! that it takes anyway when the clock's tick has changed. Threads have the same place if their
+//! that it takes anyway when the clock's tick has changed. Threads have the same lane if their
 //! cells lie on the same line, or would, if there were no larger block than the first. So there are
-//! as many places as threads can run at once, and cells that are added later need no marks.
-//! What was counted at a place within the window is its count less the least mark inside of it. The
-//! thread that asks, which has just reported something bad, adds up the places.
+//! as many lanes as threads can run at once, and cells that are added later need no marks.
+//! What was counted in a lane within the window is its count less the least mark inside of it. The
+//! thread that asks, which has just reported something bad, adds up the lanes.
 //!
 //! Failures and slow calls are rare. Each of the two is one count that all threads write, with
 //! marks of its own. A third one, `late`, has the successes that are in the cells
@@ -29,7 +29,7 @@
 //! A thread that asks and is stopped for longer than a bucket may miss marks that were overwritten
 //! since. So it compares the clock before and after ([`RateWindow::counted`]), and asks again.
 //!
-//! A thread that begins a bucket may not see the last reports of other threads at its place, if
+//! A thread that begins a bucket may not see the last reports of other threads in its lane, if
 //! they were made at the same moment. They count as reports of the new bucket.
 //!
 //! Rejected: marks for each cell, which would be most of the memory of a circuit that many threads
@@ -50,8 +50,8 @@ use crate::values::rates::Sums;
 /// The window of one connection, of one length.
 pub(crate) struct RateWindow {
     buckets: Buckets,
-    /// The marks of the successes at each place.
-    places: Box<[Line<Marks>]>,
+    /// The marks of the successes in each lane.
+    lanes: Box<[Line<Marks>]>,
     failures: Line<Count>,
     slow: Line<Count>,
     late: Line<Count>,
@@ -78,29 +78,29 @@ impl RateWindow {
         let buckets = Buckets::of(span);
         let here = buckets.at(now);
         // The cells of a block that is added later begin at zero, so these marks stay right.
-        let begun = |place| {
+        let begun = |lane| {
             let marks = Marks::new();
-            marks.begin(buckets, here, || totals.successes_at(place));
+            marks.begin(buckets, here, || totals.successes_in(lane));
             Line(marks)
         };
         RateWindow {
             buckets,
-            places: (0..Totals::places()).map(begun).collect(),
+            lanes: (0..Totals::lanes()).map(begun).collect(),
             failures: Line(Count::new()),
             slow: Line(Count::new()),
             late: Line(Count::new()),
         }
     }
 
-    /// Writes the mark of the bucket of `now`, if the place has none. Called by a cell's owner
+    /// Writes the mark of the bucket of `now`, if the lane has none. Called by a cell's owner
     /// before it counts a success that is the first of its tick. For the shared cell, any thread
     /// calls it.
     pub(crate) fn turn(&self, totals: Totals<'_>, cell: &Cell, now: u64) {
-        let place = totals.place(cell);
+        let lane = totals.lane(cell);
         let here = self.buckets.at(now);
-        self.places[place]
+        self.lanes[lane]
             .0
-            .begin(self.buckets, here, || totals.successes_at(place));
+            .begin(self.buckets, here, || totals.successes_in(lane));
     }
 
     /// Counts a failure at `now`.
@@ -156,9 +156,9 @@ impl RateWindow {
         let failures = self.failures.0.counted(self.buckets, here);
         let late = self.late.0.counted(self.buckets, here);
         let (mut within, mut in_all) = (0_u64, 0_u64);
-        for (place, Line(marks)) in self.places.iter().enumerate() {
+        for (lane, Line(marks)) in self.lanes.iter().enumerate() {
             within += marks.since(self.buckets, here, || {
-                let count = totals.successes_at(place);
+                let count = totals.successes_in(lane);
                 in_all = in_all.wrapping_add(count);
                 count
             });

@@ -139,14 +139,14 @@ shipped! {
 }
 
 /// Where one thread counts on one record: a cell of a block, for threads beyond the first.
-pub(crate) struct Place {
+pub(crate) struct Stripe {
     cell: Cell,
     failures: Failures,
 }
 
-impl Place {
+impl Stripe {
     fn new() -> Self {
-        Place {
+        Stripe {
             cell: Cell::new(),
             failures: Failures::new(),
         }
@@ -252,7 +252,7 @@ impl<'a> Totals<'a> {
     }
 
     fn sum_of_failures(self) -> u64 {
-        let more = self.places_of_blocks().map(|place| place.failures.get());
+        let more = self.stripes_of_blocks().map(|stripe| stripe.failures.get());
         let shared = self.shared.failures().load(Ordering::Relaxed);
         [shared, self.failures.get()]
             .into_iter()
@@ -274,45 +274,46 @@ impl<'a> Totals<'a> {
     fn each(self, mut visit: impl FnMut(&Cell)) {
         visit(self.primary);
         visit(self.shared.cell());
-        self.places_of_blocks().for_each(|place| visit(&place.cell));
+        self.stripes_of_blocks()
+            .for_each(|stripe| visit(&stripe.cell));
     }
 
-    fn places_of_blocks(self) -> impl Iterator<Item = &'a Place> {
+    fn stripes_of_blocks(self) -> impl Iterator<Item = &'a Stripe> {
         self.stripes.all().flat_map(|cells| cells.cells())
     }
 
-    /// The number of places, for data that is kept beside the cells. A cell of a block shares its
-    /// place with those that are a multiple of the smallest block's lines away, in every block.
-    pub(crate) fn places() -> usize {
+    /// The number of lanes, for data that is kept beside the cells. A cell of a block shares its
+    /// lane with those that are a multiple of the smallest block's lines away, in every block.
+    pub(crate) fn lanes() -> usize {
         Self::BLOCKS + block::at_once()
     }
 
-    /// The first place of cells in blocks, after the primary and the shared one.
+    /// The first lane of cells in blocks, after the primary and the shared one.
     const BLOCKS: usize = 2;
 
-    /// The place of a cell of this record.
-    pub(crate) fn place(self, cell: &Cell) -> usize {
+    /// The lane of a cell of this record.
+    pub(crate) fn lane(self, cell: &Cell) -> usize {
         let is_it = |other: &Cell| std::ptr::eq(other, cell);
-        if let Some(place) = [self.primary, self.shared.cell()]
+        if let Some(lane) = [self.primary, self.shared.cell()]
             .into_iter()
             .position(is_it)
         {
-            return place;
+            return lane;
         }
-        let is_it = |other: &Place| std::ptr::eq(&other.cell, cell);
+        let is_it = |other: &Stripe| std::ptr::eq(&other.cell, cell);
         let line = self.stripes.all().find_map(|cells| cells.line_of(is_it));
         Self::BLOCKS + line.expect("a cell of this record") % block::at_once()
     }
 
-    /// How many successes were counted at a place.
-    pub(crate) fn successes_at(self, place: usize) -> u64 {
-        let Some(line) = place.checked_sub(Self::BLOCKS) else {
-            return [self.primary, self.shared.cell()][place].successes();
+    /// How many successes were counted in a lane.
+    pub(crate) fn successes_in(self, lane: usize) -> u64 {
+        let Some(line) = lane.checked_sub(Self::BLOCKS) else {
+            return [self.primary, self.shared.cell()][lane].successes();
         };
         let cells = self.stripes.all();
         let cells = cells.flat_map(|cells| cells.column(line, block::at_once()));
-        cells.fold(0, |sum: u64, place| {
-            sum.wrapping_add(place.cell.successes())
+        cells.fold(0, |sum: u64, stripe| {
+            sum.wrapping_add(stripe.cell.successes())
         })
     }
 
@@ -376,7 +377,7 @@ impl<'a> Totals<'a> {
             return (Some(self.primary()), true);
         }
         match self.stripes.newest().and_then(|cells| cells.first(index)) {
-            Some(place) => (Some(place.own()), true),
+            Some(stripe) => (Some(stripe.own()), true),
             None => self.settle(),
         }
     }

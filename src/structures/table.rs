@@ -127,7 +127,7 @@ pub(crate) struct Table<T: Entry> {
 pub(crate) struct Cursor(u64);
 
 /// Whether this is the entry of the key. Not inlined: an insertion seldom meets an entry with its
-/// tag, and the comparison's code would only burden it.
+/// fingerprint, and the comparison's code would only burden it.
 #[cold]
 #[inline(never)]
 fn has_key<T: Entry>(entry: &T, key: &T::Key<'_>) -> bool {

@@ -7,7 +7,7 @@
 //! last one. A reader copies the words between two loads of the sequence, and takes the copy if
 //! both loads agree.
 //!
-//! The caller adds some words to each text, its *tag*. A reader that knows which tag it wants
+//! The caller adds some words to each text, its *label*. A reader that knows which label it wants
 //! distinguishes a text from one that belongs to something else.
 //!
 //! In the child of a fork a writer may have been left behind. The sequence says in which process it
@@ -27,10 +27,10 @@ use crate::values::event;
 pub(crate) const MOST: usize = WORDS * 8;
 const WORDS: usize = if cfg!(loom) { 1 } else { 32 };
 
-pub(crate) struct TextCell<const TAG: usize> {
+pub(crate) struct TextCell<const LABEL: usize> {
     /// `writes (31) | busy (1) | the process that writes (32)`.
     sequence: AtomicU64,
-    tag: [AtomicU64; TAG],
+    label: [AtomicU64; LABEL],
     /// The length of the text in bytes.
     length: AtomicU64,
     words: [AtomicU64; WORDS],
@@ -42,11 +42,11 @@ const WRITE: u64 = BUSY << 1;
 /// How often a reader tries while a writer is at work.
 const TRIES: usize = if cfg!(loom) { 1 } else { 16 };
 
-impl<const TAG: usize> TextCell<TAG> {
+impl<const LABEL: usize> TextCell<LABEL> {
     pub(crate) fn new() -> Self {
         TextCell {
             sequence: AtomicU64::new(0),
-            tag: std::array::from_fn(|_| AtomicU64::new(0)),
+            label: std::array::from_fn(|_| AtomicU64::new(0)),
             length: AtomicU64::new(0),
             words: std::array::from_fn(|_| AtomicU64::new(0)),
         }
@@ -54,7 +54,7 @@ impl<const TAG: usize> TextCell<TAG> {
 
     /// Returns the right to write, or `None` if another thread of this process has it.
     #[inline]
-    pub(crate) fn claim(&self) -> Option<Claim<'_, TAG>> {
+    pub(crate) fn claim(&self) -> Option<Claim<'_, LABEL>> {
         let process = u64::from(fork::incarnation());
         let before = self.sequence.load(Ordering::Relaxed);
         if before & BUSY != 0 && before as u32 == process as u32 {
@@ -69,7 +69,7 @@ impl<const TAG: usize> TextCell<TAG> {
         Some(Claim { cell: self, before })
     }
 
-    /// Whether this is the last text, whatever its tag. True of an empty text if there is none.
+    /// Whether this is the last text, whatever its label. True of an empty text if there is none.
     /// False while a writer is at work, and of a text of which only a part is [`kept`]. Called
     /// before [`TextCell::claim`], which makes the other cores fetch the cell again: in an outage
     /// the same text comes over and over.
@@ -100,9 +100,9 @@ impl<const TAG: usize> TextCell<TAG> {
         self.sequence.load(Ordering::Relaxed) == before & !BUSY
     }
 
-    /// The last text and its tag. `None` if there is none, or if a writer is at work whenever this
+    /// The last text and its label. `None` if there is none, or if a writer is at work whenever this
     /// thread looks.
-    pub(crate) fn read(&self) -> Option<([u64; TAG], String)> {
+    pub(crate) fn read(&self) -> Option<([u64; LABEL], String)> {
         for _ in 0..TRIES {
             // ORDERING: Acquire, partner of the Release in `Claim::write`.
             let before = self.sequence.load(Ordering::Acquire);
@@ -110,7 +110,10 @@ impl<const TAG: usize> TextCell<TAG> {
                 return None;
             }
             if before & BUSY == 0 {
-                let tag = self.tag.each_ref().map(|word| word.load(Ordering::Relaxed));
+                let label = self
+                    .label
+                    .each_ref()
+                    .map(|word| word.load(Ordering::Relaxed));
                 let length = (self.length.load(Ordering::Relaxed) as usize).min(MOST);
                 let mut bytes = Vec::with_capacity(length.next_multiple_of(8));
                 for word in &self.words[..length.div_ceil(8)] {
@@ -121,7 +124,7 @@ impl<const TAG: usize> TextCell<TAG> {
                 if self.sequence.load(Ordering::Relaxed) == before {
                     bytes.truncate(length);
                     let text = String::from_utf8(bytes).ok()?;
-                    return Some((tag, text));
+                    return Some((label, text));
                 }
             }
             std::hint::spin_loop();
@@ -131,23 +134,23 @@ impl<const TAG: usize> TextCell<TAG> {
 }
 
 /// The right to replace the text, which one thread at a time has. Dropping it leaves the text.
-pub(crate) struct Claim<'a, const TAG: usize> {
-    cell: &'a TextCell<TAG>,
+pub(crate) struct Claim<'a, const LABEL: usize> {
+    cell: &'a TextCell<LABEL>,
     /// The sequence before the claim.
     before: u64,
 }
 
-impl<const TAG: usize> Claim<'_, TAG> {
+impl<const LABEL: usize> Claim<'_, LABEL> {
     /// Replaces the text.
     #[inline]
-    pub(crate) fn write(self, tag: [u64; TAG], text: &str) {
+    pub(crate) fn write(self, label: [u64; LABEL], text: &str) {
         let cell = self.cell;
         // ORDERING: Release, partner of the Acquire fence in `read`: a reader that finds one of the
         // words below finds the sequence busy, or what comes after it.
         fence(Ordering::Release);
         let text = kept(text);
-        for (word, tag) in cell.tag.iter().zip(tag) {
-            word.store(tag, Ordering::Relaxed);
+        for (word, label) in cell.label.iter().zip(label) {
+            word.store(label, Ordering::Relaxed);
         }
         cell.length.store(text.len() as u64, Ordering::Relaxed);
         let (whole, rest) = text.as_bytes().as_chunks();
@@ -168,7 +171,7 @@ impl<const TAG: usize> Claim<'_, TAG> {
     }
 }
 
-impl<const TAG: usize> Drop for Claim<'_, TAG> {
+impl<const LABEL: usize> Drop for Claim<'_, LABEL> {
     fn drop(&mut self) {
         // ORDERING: Release, partner of the Acquire load in `read`: publishes the words of the
         // write before, which `claim` has acquired.
@@ -207,14 +210,14 @@ fn end(text: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    fn write(cell: &TextCell<1>, tag: u64, text: &str) {
+    fn write(cell: &TextCell<1>, label: u64, text: &str) {
         if let Some(claim) = cell.claim() {
-            claim.write([tag], text);
+            claim.write([label], text);
         }
     }
 
     #[test]
-    fn a_cell_has_the_last_text_and_its_tag() {
+    fn a_cell_has_the_last_text_and_its_label() {
         let cell = TextCell::new();
         assert_eq!(cell.read(), None);
         write(&cell, 7, "timeout");

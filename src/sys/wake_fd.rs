@@ -30,12 +30,12 @@ mod unix {
 
     #[derive(Debug)]
     pub(crate) struct WakeFd {
-        place: &'static Leaked<Place>,
+        descriptors: &'static Leaked<Descriptors>,
     }
 
     /// Where a child finds a descriptor.
     #[derive(Debug)]
-    struct Place {
+    struct Descriptors {
         /// Both descriptors, as bits; [`NONE`] while a child must not renew them.
         read: AtomicU32,
         write: AtomicU32,
@@ -44,16 +44,16 @@ mod unix {
     }
 
     shipped! {
-        static PLACES: LeakedRegistry<Place> = LeakedRegistry::new();
+        static REGISTRY: LeakedRegistry<Descriptors> = LeakedRegistry::new();
 
-        fn places() -> &'static LeakedRegistry<Place> {
-            &PLACES
+        fn registry() -> &'static LeakedRegistry<Descriptors> {
+            &REGISTRY
         }
     }
 
     modelled! {
         /// Models have no descriptors.
-        fn places() -> &'static LeakedRegistry<Place> {
+        fn registry() -> &'static LeakedRegistry<Descriptors> {
             unreachable!("no descriptors in models")
         }
     }
@@ -62,14 +62,14 @@ mod unix {
         pub(crate) fn new() -> io::Result<Self> {
             crate::sys::fork::on_child(renew_all);
             let [read, write] = machine::open()?;
-            let place = places().take(Place::unused);
-            place.for_good.store(0, Ordering::Relaxed);
-            place.put([read, write]);
-            Ok(WakeFd { place })
+            let descriptors = registry().take(Descriptors::unused);
+            descriptors.for_good.store(0, Ordering::Relaxed);
+            descriptors.put([read, write]);
+            Ok(WakeFd { descriptors })
         }
 
         pub(crate) fn descriptor(&self) -> io::Result<RawFd> {
-            match self.place.descriptors() {
+            match self.descriptors.descriptors() {
                 // In a child for which the system had no descriptor left.
                 [NONE, _] => Err(io::Error::from_raw_os_error(libc::EMFILE)),
                 [read, _] => Ok(read),
@@ -78,18 +78,18 @@ mod unix {
 
         /// Makes it readable. One that is so already stays so.
         pub(crate) fn set(&self) {
-            self.place.set();
+            self.descriptors.set();
         }
 
         /// Makes it readable for ever.
         pub(crate) fn set_for_good(&self) {
-            self.place.for_good.store(1, Ordering::Relaxed);
+            self.descriptors.for_good.store(1, Ordering::Relaxed);
             self.set();
         }
 
         /// Makes it unreadable.
         pub(crate) fn clear(&self) {
-            let [read, _] = self.place.descriptors();
+            let [read, _] = self.descriptors.descriptors();
             let mut bytes = [0_u8; 512];
             loop {
                 // SAFETY: the buffer is valid for its length.
@@ -104,18 +104,18 @@ mod unix {
 
     impl Drop for WakeFd {
         fn drop(&mut self) {
-            let descriptors = self.place.descriptors();
+            let descriptors = self.descriptors.descriptors();
             // Before the close: after it the numbers may be used for other files, which a child
             // must not touch.
-            self.place.put([NONE, NONE]);
+            self.descriptors.put([NONE, NONE]);
             machine::close(descriptors);
-            self.place.give_back();
+            self.descriptors.give_back();
         }
     }
 
-    impl Place {
-        fn unused() -> Place {
-            Place {
+    impl Descriptors {
+        fn unused() -> Descriptors {
+            Descriptors {
                 read: AtomicU32::new(NONE as u32),
                 write: AtomicU32::new(NONE as u32),
                 for_good: AtomicU32::new(0),
@@ -158,7 +158,9 @@ mod unix {
     /// In the child of a fork, while it has one thread: gives each descriptor an
     /// object of its own. System calls only.
     fn renew_all() {
-        places().iter().for_each(|place| place.renew());
+        registry()
+            .iter()
+            .for_each(|descriptors| descriptors.renew());
     }
 
     /// An eventfd, for both ends.

@@ -2,14 +2,14 @@
 //! [`rates`](crate::values::rates), those of probes in [`recovery`](crate::values::recovery).
 //!
 //! Pure functions of the settings and of the evidence. A further rule of this kind adds its
-//! evidence to [`Evidence`] and its clause to [`rule_that_fires`].
+//! evidence to [`FailureCounts`] and its clause to [`rule_that_fires`].
 
 use crate::values::cause::Cause;
 use crate::values::settings::{Settings, UNLIMITED};
 
 /// What is known when a failure has just been counted, that failure included.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Evidence {
+pub(crate) struct FailureCounts {
     /// Failures in a row.
     pub(crate) in_a_row: u32,
     /// Failures inside the sliding window, where there is one.
@@ -23,7 +23,7 @@ pub(crate) fn limit(settings: &Settings) -> Option<u32> {
 }
 
 /// The rule that opens the circuit, if one does.
-pub(crate) fn rule_that_fires(settings: &Settings, evidence: Evidence) -> Option<Cause> {
+pub(crate) fn rule_that_fires(settings: &Settings, evidence: FailureCounts) -> Option<Cause> {
     let (failures, rule) = match evidence.in_window {
         Some(in_window) => (in_window, Cause::Window),
         None => (evidence.in_a_row, Cause::Consecutive),
@@ -47,7 +47,7 @@ mod tests {
             max_attempts,
             ..Settings::DEFAULT
         };
-        let evidence = Evidence {
+        let evidence = FailureCounts {
             in_a_row,
             in_window,
         };

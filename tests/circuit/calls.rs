@@ -113,7 +113,7 @@ fn a_rejection_says_why_and_how_long() {
 
 /// Uses the machine's own clocks. The coarse one lags by some ms.
 #[test]
-fn who_waits_as_long_as_it_was_asked_to_is_admitted() {
+fn a_caller_that_waits_until_retry_at_is_admitted() {
     let brama = Brama::builder().background(false).build().expect("valid");
     let db = brama.register("db", None).expect("a new name");
     for length in (1..=40).map(ms) {

@@ -13,7 +13,7 @@ fn pass(brama: &Brama, clock: &ManualClock, seconds: u64) {
 
 /// A service that holds a handle and is quiet over a weekend keeps its circuit.
 #[test]
-fn what_somebody_holds_is_not_removed_and_what_is_only_named_is() {
+fn a_connection_with_a_handle_is_not_removed_and_one_without_is() {
     let idle = |b: brama::Builder| b.inactive_threshold(ms(60_000)).cleanup_interval(ms(5_000));
     let (brama, clock) = manager_with(idle);
     let held = brama.register("held", None).expect("a new name");
@@ -183,7 +183,7 @@ fn an_old_success_does_not_keep_a_connection_at_the_first_sweep() {
 }
 
 #[test]
-fn maintenance_for_ever_does_not_end_because_nobody_calls() {
+fn maintenance_without_end_outlasts_a_silence() {
     let (brama, clock) = manager_with(|b| b.auto_register(true));
     brama.success("db").expect("registered");
     brama

@@ -118,7 +118,7 @@ fn reports_while_open_count_but_neither_close_nor_prolong() {
 }
 
 #[test]
-fn an_expiry_is_due_exactly_on_time_for_whoever_looks_first() {
+fn an_expiry_is_due_exactly_on_time_for_the_first_reader() {
     type Look = fn(&Connection) -> bool;
     let looks: [(&str, Look); 5] = [
         ("available", |db| db.available()),

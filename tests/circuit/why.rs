@@ -219,7 +219,7 @@ fn heard(call: impl FnOnce(&Connection)) -> Vec<Option<String>> {
 }
 
 #[test]
-fn a_guarded_call_reports_the_text_of_its_error_to_who_listens() {
+fn a_guarded_call_reports_the_text_of_its_error_to_subscribers() {
     let reasons = heard(|db| {
         let _ = db.call(|| Err::<(), _>("refused"));
         let text = String::from("reset by peer");

@@ -235,7 +235,7 @@ fn the_failure_that_opens_and_those_after_it() {
 }
 
 #[test]
-fn an_expiry_is_told_once_with_the_moment_it_was_due_whoever_finds_it() {
+fn an_expiry_is_delivered_once_with_the_time_it_was_due() {
     type Look = fn(&Brama, &Connection);
     let looks: [Look; 5] = [
         |brama, _| brama.poll(),

@@ -5,10 +5,10 @@
 mod common;
 
 mod between_managers;
+mod bursts;
 mod callbacks;
 mod content;
 mod delivery;
-mod lots;
 mod notices;
 mod overflow;
 mod queue_waits;

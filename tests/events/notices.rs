@@ -77,7 +77,7 @@ fn other_settings_for_a_connection_that_is_there_are_noticed_once() {
 }
 
 #[test]
-fn a_notice_waits_until_somebody_listens() {
+fn a_notice_waits_for_the_first_subscriber() {
     let (brama, _clock) = manager();
     brama.register("db", None).expect("a new name");
     let others = || ConnectionOptions::new().max_attempts(9);

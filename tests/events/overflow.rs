@@ -161,7 +161,7 @@ fn a_full_ring_drops_reports_and_tells_changes_late() {
 
 /// Late events must take no more sequence numbers than are set aside for them.
 #[test]
-fn the_numbers_of_late_events_are_nobody_else_s() {
+fn the_numbers_of_late_events_are_unique() {
     let (brama, _clock, queue, db) = full_ring();
     db.half_open_circuit().expect("registered");
     let mut told = heard(&brama, &queue);
@@ -190,7 +190,7 @@ fn a_registration_told_late_comes_from_unknown_too() {
 /// The removal takes `late` out of the table. The dispatcher
 /// must deliver or count its registration all the same.
 #[test]
-fn a_newcomer_removed_when_there_is_room_again_leaves_no_gap() {
+fn a_late_registration_removed_when_there_is_room_again_leaves_no_gap() {
     let (brama, _clock) = manager_with(|b| b.event_capacity(2));
     let manager = brama.clone();
     let queue = queue_of(&brama, 1_000);
@@ -221,7 +221,7 @@ fn a_newcomer_removed_when_there_is_room_again_leaves_no_gap() {
 /// The connection misses events after the round has begun, and leaves the table before
 /// the next round. So only its removal leads the dispatcher to what it has missed.
 #[test]
-fn what_a_newcomer_has_missed_comes_with_its_removal() {
+fn what_a_late_registration_has_missed_comes_with_its_removal() {
     let (brama, _clock) = manager_with(|b| b.event_capacity(2));
     let db = brama.register("db", None).expect("a new name");
     let queue = queue_of(&brama, 1_000);
@@ -274,7 +274,7 @@ fn a_shutdown_delivers_what_found_no_room_in_the_ring() {
 
 /// No subscriber wants the removal, but one wants the change before it.
 #[test]
-fn what_a_removed_newcomer_missed_is_counted_when_nobody_wants_its_removal() {
+fn missed_events_of_a_removed_late_registration_are_counted_without_a_subscriber() {
     let (brama, _clock) = manager_with(|b| b.event_capacity(2));
     let changes = all().types([EventType::StateChange]);
     let queue = brama.subscribe_queue(changes, 100).expect("valid");

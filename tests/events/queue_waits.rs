@@ -27,7 +27,7 @@ fn waiting_takes_nothing() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn who_waits_without_a_background_thread_sleeps() {
+fn a_wait_without_a_background_thread_sleeps() {
     let used = || {
         let mut time = libc::timespec {
             tv_sec: 0,
@@ -46,7 +46,7 @@ fn who_waits_without_a_background_thread_sleeps() {
 }
 
 #[test]
-fn who_waits_for_a_report_gets_it() {
+fn a_wait_ends_with_the_next_report() {
     for background in [true, false] {
         let brama = Brama::builder().background(background).build().unwrap();
         let db = brama.register("db", None).unwrap();
@@ -60,7 +60,7 @@ fn who_waits_for_a_report_gets_it() {
 }
 
 #[test]
-fn closing_wakes_who_waits_and_leaves_what_waits() {
+fn closing_wakes_waiting_threads_and_keeps_waiting_events() {
     for background in [true, false] {
         let brama = Brama::builder().background(background).build().unwrap();
         let db = brama.register("db", None).unwrap();
@@ -91,7 +91,7 @@ fn closing_wakes_who_waits_and_leaves_what_waits() {
 /// that only waits must not leave the thread that takes asleep beside the event.
 #[cfg(target_os = "linux")]
 #[test]
-fn who_looks_and_who_takes_both_wake() {
+fn a_waiting_and_a_taking_thread_both_wake() {
     use std::sync::Arc;
 
     for background in [true, false] {
@@ -123,7 +123,7 @@ fn who_looks_and_who_takes_both_wake() {
 /// As many threads wake as there are events.
 #[cfg(target_os = "linux")]
 #[test]
-fn each_of_several_who_take_gets_one() {
+fn each_of_several_taking_threads_gets_one() {
     use std::sync::Arc;
 
     let brama = Brama::builder().build().unwrap();

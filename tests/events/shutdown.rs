@@ -227,7 +227,7 @@ fn inside_a_callback_it_returns_at_once_and_the_time_holds_for_the_rest() {
 /// to find connections that have missed events. Half-openings show
 /// that. An opened circuit is found on the driver's stack in any case.
 #[test]
-fn a_shutdown_tells_what_newcomers_have_missed() {
+fn a_shutdown_delivers_what_late_registrations_have_missed() {
     let (brama, _clock) = manager_with(|b| b.event_capacity(2));
     let queue = crate::common::events::queue_of(&brama, 100);
     let db = brama.register("db", None).expect("a new name");

@@ -171,7 +171,7 @@ fn interest_reaches_connections_that_come_before_and_after_the_subscription() {
 }
 
 #[test]
-fn what_nobody_wants_is_not_published_and_after_the_last_unsubscribes_nothing_is() {
+fn unwanted_events_are_not_published_and_none_after_the_last_unsubscription() {
     let (brama, _clock) = manager();
     let db = brama.register("db", None).expect("a new name");
     let published = || {
@@ -356,7 +356,7 @@ fn unsubscribing_waits_for_the_callback_under_way() {
 /// The second thread finds the subscription gone from
 /// the list. It must still wait for the callback.
 #[test]
-fn everybody_who_unsubscribes_the_same_waits_for_the_callback_under_way() {
+fn all_unsubscriptions_of_one_subscriber_wait_for_its_running_callback() {
     for second_by_handle in [true, false] {
         let brama = Brama::builder().build().expect("valid");
         let (subscription, inside, release) = stuck(&brama);

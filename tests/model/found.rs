@@ -11,7 +11,7 @@ fn manager() -> (ManualClock, Builder) {
 }
 
 #[test]
-fn an_expiry_has_the_time_it_was_due_whoever_saw_it_first() -> Result<(), Error> {
+fn an_expiry_has_the_time_it_was_due_whichever_call_saw_it_first() -> Result<(), Error> {
     let (clock, builder) = manager();
     let brama = builder.max_attempts(1).expiry(ms(1)).build()?;
     let db = brama.register("db", None)?;

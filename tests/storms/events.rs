@@ -102,7 +102,7 @@ fn a_million_reports_and_a_slow_callback() {
 }
 
 #[test]
-fn a_million_reports_and_a_queue_that_nobody_drains() {
+fn a_million_reports_and_a_queue_that_is_never_drained() {
     million_reports(
         |brama, latest| {
             let queue = brama.subscribe_queue(all(), 16).expect("valid");

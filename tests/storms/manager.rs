@@ -14,7 +14,7 @@ use brama::{
 // ---- coming and going ----
 
 #[test]
-fn two_who_register_and_unregister_one_name_have_one_winner_each_time_and_leak_nothing() {
+fn two_threads_on_one_name_have_one_winner_each_time_and_leak_nothing() {
     let _alone = alone();
     const EACH: usize = 10_000;
     let (brama, _clock) = manager();
@@ -190,7 +190,7 @@ fn all_fields_of_one_configure_call_are_in_force_together() {
 }
 
 #[test]
-fn two_who_configure_different_fields_at_once_both_succeed() {
+fn two_threads_that_configure_different_fields_at_once_both_succeed() {
     let _company = in_company();
     let (brama, _clock) = manager();
     let db = brama.register("db", None).expect("a new name");

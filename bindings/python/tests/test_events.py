@@ -373,7 +373,7 @@ def test_a_cancelled_wait_loses_nothing(manager: brama.Brama) -> None:
     asyncio.run(main())
 
 
-def test_a_stream_that_nobody_holds_ends(manager: brama.Brama) -> None:
+def test_an_unreferenced_stream_ends(manager: brama.Brama) -> None:
     for _ in range(50):
         manager.events()
     gc.collect()
@@ -406,7 +406,7 @@ def test_shutdown_inside_a_callback(manager: brama.Brama) -> None:
         manager.register("y")
 
 
-def test_a_manager_with_callbacks_that_nobody_holds_ends() -> None:
+def test_an_unreferenced_manager_with_callbacks_ends() -> None:
     got: list[Event] = []
     manager = brama.Brama()
     manager.subscribe(got.append)

@@ -361,7 +361,7 @@ def test_the_default_manager_has_the_same_functions() -> None:
     assert methods <= set(brama.__all__)
 
 
-def test_a_manager_that_nobody_holds_ends_and_its_handles_hold_it() -> None:
+def test_an_unreferenced_manager_ends_and_its_handles_keep_it() -> None:
     x = brama.Brama().register("x")
     x.success()
     assert x.status().total_successes == 1

@@ -59,7 +59,7 @@ def test_a_rejection_said_open_when_it_was_the_probes(world: World) -> None:
 
 
 @pytest.mark.parametrize("expiry", [1, 7, 100, 60_000])
-def test_who_waits_as_long_as_it_is_told_is_admitted(world: World, expiry: int) -> None:
+def test_a_caller_that_waits_until_retry_at_is_admitted(world: World, expiry: int) -> None:
     x = world.manager.register("x", max_attempts=1, expiry=expiry, jitter=1.0)
     for _ in range(20):
         x.failure()

@@ -181,7 +181,7 @@ def test_a_future_of_a_thread_is_judged_when_it_is_done(world: World) -> None:
     assert totals(world) == (1, 1)
 
 
-def test_an_exception_that_nobody_retrieves_is_still_told_of(world: World) -> None:
+def test_an_exception_that_is_never_retrieved_is_still_delivered(world: World) -> None:
     """To classify a future does not mark its exception as retrieved."""
     told: list[Any] = []
 

@@ -17,7 +17,7 @@ impl Slots {
 
     fn take(&self, of: Generation, limit: u32, now: u64, end: u64) -> Result<Lease, NoSlot> {
         self.all()
-            .take(of, Places::at_once(limit), now, end, || true)
+            .take(of, Capacity::at_once(limit), now, end, || true)
     }
 
     fn hold(&self, lease: Lease) -> Option<Lease> {
@@ -104,11 +104,13 @@ fn a_new_generation_starts_with_all_slots_free() {
 }
 
 #[test]
-fn who_missed_a_change_of_state_takes_nothing_from_the_new_one() {
+fn a_probe_of_an_earlier_state_takes_no_slot_of_the_new_one() {
     let [one, two] = generations();
     let slots = Slots::new(1);
     let current = slots.take(two, 1, 0, 100).expect("free");
-    let late = slots.all().take(one, Places::at_once(1), 0, 200, || false);
+    let late = slots
+        .all()
+        .take(one, Capacity::at_once(1), 0, 200, || false);
     assert_eq!(late, Err(NoSlot::Changed));
     assert!(slots.hold(current).is_some());
 }

@@ -20,7 +20,7 @@ use super::notify::UNKNOWN;
 use super::ticket::Answer;
 use super::{Happening, Record, Refusal, Refused, Ticket};
 use crate::circuit::context::Context;
-use crate::circuit::probe_slots::{NoSlot, Places};
+use crate::circuit::probe_slots::{Capacity, NoSlot};
 use crate::structures::striped_counter;
 use crate::sys::atomic::Ordering;
 use crate::sys::clock::{LAST_MOMENT, LONGEST_LAG};
@@ -354,14 +354,14 @@ impl Record {
         let end = state::deadline(context.clock.now_upper(), lease).min(LAST_MOMENT);
         let is_present = || self.word_now().generation() == word.generation();
         let (successes, failures) = (word.successes(), word.probe_failures());
-        let places = Places {
+        let capacity = Capacity {
             limit: settings.half_open_max_calls,
             are_a_sample: settings
                 .places_are_a_sample(successes.unwrap_or(0), failures.unwrap_or(0)),
         };
         let taken = self
             .probes()
-            .take(word.generation(), places, now, end, is_present);
+            .take(word.generation(), capacity, now, end, is_present);
         // A slot counts only in its generation: no call is admitted to a circuit that has
         // opened meanwhile, nor rejected by one that has closed. And the thread may have been
         // stopped for as long as its lease: then another call may have the slot.
@@ -413,9 +413,9 @@ mod tests {
         let clock = ManualClock::new();
         let clock_of_env = Clock::Manual(clock.clone());
         let context = Context::alone(clock_of_env);
-        let mut newcomer = Registrant::new(&context, "db".into());
-        newcomer.with(&context, None).expect("valid");
-        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        let mut registrant = Registrant::new(&context, "db".into());
+        registrant.with(&context, None).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut registrant);
         record.learn_interest(&*context.sink);
         record
             .open(&context, &Report::NONE, OpenFor::Never)

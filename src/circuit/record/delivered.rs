@@ -265,9 +265,9 @@ mod tests {
     /// A record whose state has changed this many times since it was registered.
     fn record_after(changes: u32) -> (Context, RecordRef) {
         let context = Context::alone(Clock::Manual(ManualClock::new()));
-        let mut newcomer = Registrant::new(&context, "db".into());
-        newcomer.with(&context, None).expect("valid");
-        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        let mut registrant = Registrant::new(&context, "db".into());
+        registrant.with(&context, None).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut registrant);
         for n in 0..changes {
             let changed = match n % 2 {
                 0 => record.half_open(&context),

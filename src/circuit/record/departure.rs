@@ -209,9 +209,9 @@ mod tests {
         let clock = ManualClock::new();
         let mut context = Context::alone(Clock::Manual(clock.clone()));
         context.ticks = Ticks::of_a_test();
-        let mut newcomer = Registrant::new(&context, "db".into());
-        newcomer.with(&context, None).expect("valid");
-        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        let mut registrant = Registrant::new(&context, "db".into());
+        registrant.with(&context, None).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut registrant);
         let departs = || {
             let departure = record.begin_departure(&context, context.clock.now(), THRESHOLD);
             departure.is_some()

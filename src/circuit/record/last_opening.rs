@@ -77,8 +77,8 @@ impl Entry {
         Entry::new(word, 0, NEVER)
     }
 
-    /// The tag of a text that belongs to this entry.
-    pub(super) fn tag(self) -> u64 {
+    /// The label of a text that belongs to this entry.
+    pub(super) fn label(self) -> u64 {
         self.0
     }
 

@@ -416,9 +416,9 @@ mod tests {
     #[test]
     fn what_was_missed_and_the_last_touch_leave_each_other_alone() {
         let context = Context::alone(Clock::Manual(ManualClock::new()));
-        let mut newcomer = Registrant::new(&context, "db".into());
-        newcomer.with(&context, None).expect("valid");
-        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        let mut registrant = Registrant::new(&context, "db".into());
+        registrant.with(&context, None).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut registrant);
         let [first, second] = [EventType::CircuitOpened, EventType::Cleanup].map(EventMask::of);
         assert!(!record.has_missed());
         assert_eq!(record.miss(first), EventMask::NONE);

@@ -98,9 +98,9 @@ mod tests {
     use std::time::Duration;
 
     fn record(context: &Context, options: ConnectionOptions) -> RecordRef {
-        let mut newcomer = Registrant::new(context, "db".into());
-        newcomer.with(context, Some(options)).expect("valid");
-        let [record, _] = RecordRef::new(context, &mut newcomer);
+        let mut registrant = Registrant::new(context, "db".into());
+        registrant.with(context, Some(options)).expect("valid");
+        let [record, _] = RecordRef::new(context, &mut registrant);
         record
     }
 

@@ -402,9 +402,9 @@ mod tests {
     #[test]
     fn among_the_last_calls_are_failures_only_where_successes_are() {
         let context = Context::alone(Clock::Manual(ManualClock::new()));
-        let mut newcomer = Registrant::new(&context, "db".into());
-        newcomer.with(&context, None).expect("valid");
-        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        let mut registrant = Registrant::new(&context, "db".into());
+        registrant.with(&context, None).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut registrant);
         let options = ConnectionOptions::new()
             .failure_rate(0.5)
             .minimum_calls(10)
@@ -454,9 +454,9 @@ mod tests {
                 ..Profile::default()
             }
         };
-        let mut newcomer = Registrant::new(&context, "db".into());
-        newcomer.with(&context, None).expect("valid");
-        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        let mut registrant = Registrant::new(&context, "db".into());
+        registrant.with(&context, None).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut registrant);
         assert!(record.replace_profile(&None, profile(500).into()));
         context.next_version();
         let stopped = (context.version(), record.settings(&context));

@@ -32,21 +32,21 @@ impl RecordRef {
 
     /// A record with two references, one of them for the table.
     #[inline(always)]
-    pub(crate) fn new(context: &Context, newcomer: &mut Registrant<'_>) -> [Self; 2] {
+    pub(crate) fn new(context: &Context, registrant: &mut Registrant<'_>) -> [Self; 2] {
         let slot = slab::take::<Record>();
         let place = slot.hot();
         // SAFETY: `slab::take` has just returned it: memory of a `Record`'s size and alignment,
         // no other thread's.
-        unsafe { place.write(Record::new(context, newcomer, slot.away())) };
+        unsafe { place.write(Record::new(context, registrant, slot.away())) };
         // SAFETY: written above, and no other thread has it yet.
-        unsafe { (*place.as_ptr()).name.fill(newcomer.key) };
+        unsafe { (*place.as_ptr()).name.fill(registrant.key) };
         // SAFETY: `slab::take` has just returned the slot, of which this is the cold part.
         unsafe { ColdFields::fill(slot.cold()) };
         let record = RecordRef(place);
-        let special = newcomer.special.as_deref();
+        let special = registrant.special.as_deref();
         if let Some(settings) = special.and_then(|special| special.roomy.as_ref()) {
             record.make_room(settings);
-            record.fit_rates_to(context, newcomer.version, settings);
+            record.fit_rates_to(context, registrant.version, settings);
         }
         [RecordRef(place), record]
     }
@@ -244,9 +244,9 @@ mod tests {
     #[test]
     fn observers_are_counted_up_to_an_end_and_change_no_other_flag() {
         let context = Context::alone(Clock::Manual(ManualClock::new()));
-        let mut newcomer = Registrant::new(&context, "db".into());
-        newcomer.with(&context, None).expect("valid");
-        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        let mut registrant = Registrant::new(&context, "db".into());
+        registrant.with(&context, None).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut registrant);
         let flags = || record.flags.load(Ordering::Relaxed);
         let before = flags();
         let mut observers = Vec::new();

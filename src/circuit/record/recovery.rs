@@ -188,9 +188,9 @@ mod tests {
 
     fn half_open(options: ConnectionOptions) -> (Context, RecordRef) {
         let context = Context::alone(Clock::Manual(ManualClock::new()));
-        let mut newcomer = Registrant::new(&context, "db".into());
-        newcomer.with(&context, Some(options)).expect("valid");
-        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        let mut registrant = Registrant::new(&context, "db".into());
+        registrant.with(&context, Some(options)).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut registrant);
         record.half_open(&context).expect("there");
         (context, record)
     }

@@ -14,6 +14,7 @@ use crate::values::state::Word;
 mod counting;
 mod duration;
 mod failure;
+mod failure_total;
 mod success;
 
 impl Record {
@@ -34,7 +35,7 @@ impl Record {
             if !self.is_for_totals(Some(ticket)) {
                 check(Some(ticket), word)?;
             }
-            Ok(Place::IsFree(()))
+            Ok(ProbeSlot::Released(()))
         })
     }
 
@@ -54,49 +55,49 @@ impl Record {
     fn settling<T>(
         &self,
         ticket: Option<Ticket>,
-        report: impl FnOnce() -> Result<Place<T>, Refusal>,
+        report: impl FnOnce() -> Result<ProbeSlot<T>, Refusal>,
     ) -> Result<T, Refusal> {
         let Some(lease) = ticket.and_then(Ticket::lease) else {
-            return report().map(Place::answer);
+            return report().map(ProbeSlot::answer);
         };
         match self.probes().claim(lease) {
             Claim::Held(lease) => {
                 let answer = report();
                 match answer {
-                    Ok(Place::IsSpent(_)) => self.probes().spend(lease),
+                    Ok(ProbeSlot::Spent(_)) => self.probes().spend(lease),
                     _ => self.probes().free(lease),
                 }
-                answer.map(Place::answer)
+                answer.map(ProbeSlot::answer)
             }
             // The probe is late, and not lost: it counts if the circuit is still half-open.
-            Claim::Late => report().map(Place::answer),
+            Claim::Late => report().map(ProbeSlot::answer),
             // While the circuit is disabled, no report is stale.
-            Claim::Reported if self.is_disabled() => report().map(Place::answer),
+            Claim::Reported if self.is_disabled() => report().map(ProbeSlot::answer),
             Claim::Reported => Err(Refusal::Stale),
         }
     }
 }
 
 /// The answer to the reporter, and what becomes of the probe's slot.
-enum Place<T> {
-    IsFree(T),
+enum ProbeSlot<T> {
+    Released(T),
     /// The slots are a sample, and the report keeps its slot for good.
-    IsSpent(T),
+    Spent(T),
 }
 
-impl<T> Place<T> {
+impl<T> ProbeSlot<T> {
     /// The answer to a report that counts.
     fn after(ticket: Option<Ticket>, settings: impl FnOnce() -> Settings, answer: T) -> Self {
         let is_spent =
             ticket.is_some_and(Ticket::is_probe) && settings().half_open_failure_rate.is_some();
         match is_spent {
-            true => Place::IsSpent(answer),
-            false => Place::IsFree(answer),
+            true => ProbeSlot::Spent(answer),
+            false => ProbeSlot::Released(answer),
         }
     }
 
     fn answer(self) -> T {
-        let (Place::IsFree(answer) | Place::IsSpent(answer)) = self;
+        let (ProbeSlot::Released(answer) | ProbeSlot::Spent(answer)) = self;
         answer
     }
 }

@@ -354,9 +354,9 @@ mod tests {
             .ramp(Duration::from_secs(1))
             .failure_rate(0.5)
             .minimum_calls(10);
-        let mut newcomer = Registrant::new(&context, "db".into());
-        newcomer.with(&context, Some(options)).expect("valid");
-        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        let mut registrant = Registrant::new(&context, "db".into());
+        registrant.with(&context, Some(options)).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut registrant);
         record.half_open(&context).expect("there");
         (context, record)
     }

@@ -3,13 +3,13 @@
 //! | what | where |
 //! |---|---|
 //! | the reason of the last opening, and what was counted then | a [`TextCell`], tagged with what [`last_opening`] says of it |
-//! | the reason of the last failure that had one | another [`TextCell`], without a tag |
+//! | the reason of the last failure that had one | another [`TextCell`], without a label |
 //!
-//! The tag begins with the opening's *entry*, the word that has its cause and length. The thread
+//! The label begins with the opening's *entry*, the word that has its cause and length. The thread
 //! that opens writes the entry first, and then the reason, unless the entry is another opening's by
-//! then. A reader takes the reason only if its tag begins with the entry that it has read. So the
+//! then. A reader takes the reason only if its label begins with the entry that it has read. So the
 //! reason of another opening is never shown: an opening whose reason is not written, or was left
-//! out, has none. The numbers are the rest of the tag.
+//! out, has none. The numbers are the rest of the label.
 //!
 //! [`last_opening`]: super::last_opening
 
@@ -110,9 +110,9 @@ impl Record {
             // A later opening may have written its own entry meanwhile.
             && self.entry() == entry
         {
-            let mut tag = [entry.tag(); 1 + Counted::WORDS];
-            tag[1..].copy_from_slice(&counted.words());
-            claim.write(tag, report.reason.unwrap_or_default());
+            let mut label = [entry.label(); 1 + Counted::WORDS];
+            label[1..].copy_from_slice(&counted.words());
+            claim.write(label, report.reason.unwrap_or_default());
         }
     }
 
@@ -120,8 +120,8 @@ impl Record {
     pub(super) fn why(&self, word: Word) -> Why {
         let (entry, cause) = self.entry_and_cause(word);
         let written = cause.and_then(|_| {
-            let ([tag, counted @ ..], reason) = self.reasons()?.opening.read()?;
-            (tag == entry.tag()).then(|| (shown(reason), Counted::from_words(counted)))
+            let ([label, counted @ ..], reason) = self.reasons()?.opening.read()?;
+            (label == entry.label()).then(|| (shown(reason), Counted::from_words(counted)))
         });
         let (reason, counted) = written.unwrap_or_default();
         Why {
@@ -192,9 +192,9 @@ mod tests {
 
     fn circuit() -> (Context, RecordRef) {
         let context = Context::alone(Clock::Manual(ManualClock::new()));
-        let mut newcomer = Registrant::new(&context, "db".into());
-        newcomer.with(&context, None).expect("valid");
-        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        let mut registrant = Registrant::new(&context, "db".into());
+        registrant.with(&context, None).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut registrant);
         record.make_reasons();
         (context, record)
     }

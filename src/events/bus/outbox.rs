@@ -2,24 +2,24 @@
 //! that want it.
 //!
 //! **Lots.** What a queue costs is mostly its lock and the wake of its host, not the event. So
-//! events for plain queues are kept until there are [`LOT`] of them, or until the round has no
-//! more. Each queue gets its share of them under one lock and with one wake. A lot goes to one
+//! events for plain queues are kept until there are [`BURST`] of them, or until the round has no
+//! more. Each queue gets its share of them under one lock and with one wake. A burst goes to one
 //! audience: the queues, with the types that each wants of the connection. Most subscribers name no
 //! connection, so connections mostly share their audience. The first event for another audience
-//! ends the lot.
+//! ends the burst.
 //!
 //! **User code comes after.** A callback may take as long as it likes, and may report, unsubscribe
-//! or fork. So the lot is handed over before any of it runs. Then no queue waits for the callbacks
-//! of its own events or of later ones, and a child of a fork finds no lot of the parent's.
+//! or fork. So the burst is handed over before any of it runs. Then no queue waits for the callbacks
+//! of its own events or of later ones, and a child of a fork finds no burst of the parent's.
 //!
-//! **The audience is fixed when an event is made**, not when its lot is handed over. The dispatcher
+//! **The audience is fixed when an event is made**, not when its burst is handed over. The dispatcher
 //! checks after a registration whether a subscriber has to hear of the removal. That check has to
 //! come after the check of which subscribers are ready (`record::delivered`).
 //!
 //! Events that are kept are *in hand*, as an event is while its callbacks run (`bus::end`).
 //!
 //! Rejected: *a list of events for each subscriber*, which allocates for each; *one audience for
-//! each event of a lot*, which costs each queue a look at every event's.
+//! each event of a burst*, which costs each queue a look at every event's.
 
 use std::mem;
 use std::sync::Arc;
@@ -31,14 +31,14 @@ use super::dispatch::is_the_parents;
 use crate::circuit::context::Context;
 use crate::circuit::record::Record;
 use crate::events::subscriber::Subscriber;
-use crate::events::subscriber_queue::Tally;
+use crate::events::subscriber_queue::PostedCounts;
 use crate::sys::atomic::Ordering;
 use crate::values::event::{Event, EventMask};
 use crate::values::key::KeyBuf;
 
 /// So many events are kept at most: a few µs of the dispatcher's time, less than a host takes to
 /// wake up.
-const LOT: usize = 32;
+const BURST: usize = 32;
 
 type Subscribers = Arc<Vec<Arc<Subscriber>>>;
 
@@ -71,10 +71,10 @@ pub(super) struct Outbox<'a> {
     audience: Audience,
     /// Memory for the next audience.
     spare: Audience,
-    lot: Vec<Event>,
-    /// The types of the events in the lot.
+    burst: Vec<Event>,
+    /// The types of the events in the burst.
     kinds: EventMask,
-    /// Events that are made, and in hand until the lot is handed over.
+    /// Events that are made, and in hand until the burst is handed over.
     kept: u64,
     /// Events that left the ring and are not counted as published yet.
     published: u64,
@@ -119,7 +119,7 @@ impl<'a> Outbox<'a> {
             all_ready: false,
             audience: Audience::default(),
             spare: Audience::default(),
-            lot: Vec::new(),
+            burst: Vec::new(),
             kinds: EventMask::NONE,
             kept: 0,
             published: 0,
@@ -170,15 +170,15 @@ impl<'a> Outbox<'a> {
         if !self.audience.others.iter().any(|one| wants(&one)) {
             self.kept += 1;
             if for_queues {
-                self.lot.push(event);
+                self.burst.push(event);
             }
-            if self.lot.len() >= LOT {
+            if self.burst.len() >= BURST {
                 self.hand_over();
             }
             return;
         }
         if for_queues {
-            self.lot.push(event.clone());
+            self.burst.push(event.clone());
         }
         self.hand_over();
         let newest = self.context.last_id();
@@ -194,9 +194,9 @@ impl<'a> Outbox<'a> {
         self.published += events.len();
     }
 
-    /// Hands the lot over to the queues, and brings the counts up to date.
+    /// Hands the burst over to the queues, and brings the counts up to date.
     pub(super) fn hand_over(&mut self) {
-        if !self.lot.is_empty() {
+        if !self.burst.is_empty() {
             self.post();
         }
         if self.kept != 0 {
@@ -210,16 +210,16 @@ impl<'a> Outbox<'a> {
 
     fn post(&mut self) {
         let newest = self.context.last_id();
-        let mut tally = Tally::default();
+        let mut counts = PostedCounts::default();
         for listener in &self.audience.queues {
             if listener.wanted.meets(self.kinds) {
-                let wanted = self.lot.iter();
+                let wanted = self.burst.iter();
                 let wanted = wanted.filter(|event| listener.wanted.contains(event.kind));
-                tally.add(self.listed[listener.place].post(wanted, newest));
+                counts.add(self.listed[listener.place].post(wanted, newest));
             }
         }
-        self.bus.count(tally);
-        self.lot.clear();
+        self.bus.count(counts);
+        self.burst.clear();
         self.kinds = EventMask::NONE;
     }
 }

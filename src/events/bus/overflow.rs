@@ -18,11 +18,11 @@ impl Bus {
         if kept == EventMask::NONE {
             return;
         }
-        let is_newcomer = self.is_newcomer(context, record);
+        let is_late = self.is_late(context, record);
         let before = record.miss(kept);
         self.coalesced
             .fetch_add(before.and(kept).len(), Ordering::Relaxed);
-        if !is_newcomer {
+        if !is_late {
             context.attention.leave(record, || record.share());
         } else if record.is_retired_by_now() {
             self.settle_removed(context, record);
@@ -33,7 +33,7 @@ impl Bus {
     }
 
     /// Whether the connection was registered since the ring ran full. The ring is full now.
-    fn is_newcomer(&self, context: &Context, record: &Record) -> bool {
+    fn is_late(&self, context: &Context, record: &Record) -> bool {
         let next = context.last_id() + 1;
         // Relaxed, here and in `settle_removed`: whichever value is read, the ring was full at some
         // moment after the connections with smaller numbers were registered.
@@ -49,8 +49,8 @@ impl Bus {
     #[cold]
     pub(super) fn settle_removed(&self, context: &Context, record: &Record) {
         let full_since = self.full_since.load(Ordering::Relaxed);
-        let is_newcomer = full_since != 0 && record.id() >= full_since;
-        if is_newcomer && record.forget() {
+        let is_late = full_since != 0 && record.id() >= full_since;
+        if is_late && record.forget() {
             self.count_undelivered(record.take_missed());
             return;
         }

@@ -29,9 +29,9 @@ fn an_event_that_comes_late_has_the_time_of_the_one_before() {
     subscriber.begin();
     drop(bus.add(Arc::new(subscriber)).0);
     let [one, two] = ["one", "two"].map(|name| {
-        let mut newcomer = Registrant::new(&context, name.into());
-        newcomer.with(&context, None).expect("valid");
-        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        let mut registrant = Registrant::new(&context, name.into());
+        registrant.with(&context, None).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut registrant);
         record
     });
     clock.advance(Duration::from_millis(100));
@@ -87,9 +87,9 @@ fn a_queue_that_forgot_a_connection_hears_of_no_straggler() {
     subscriber.begin();
     drop(bus.add(Arc::new(subscriber)).0);
     let register = |name: &str| {
-        let mut newcomer = Registrant::new(&context, name.into());
-        newcomer.with(&context, None).expect("valid");
-        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        let mut registrant = Registrant::new(&context, name.into());
+        registrant.with(&context, None).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut registrant);
         record.notify_registration(&context);
         record
     };

@@ -37,16 +37,16 @@ fn event(id: u64, kind: EventType, sequence: u64) -> Event {
 }
 
 /// Posts an event whose connection is the newest.
-fn post(queue: &SubscriberQueue, event: Event) -> Tally {
+fn post(queue: &SubscriberQueue, event: Event) -> PostedCounts {
     let newest = event.registration();
     queue.post(std::iter::once(&event), newest).0
 }
 
-/// The tally of one event that ends like this.
-fn one(posted: Posted) -> Tally {
-    let mut tally = Tally::default();
-    tally.count(posted);
-    tally
+/// The counts of one event that ends like this.
+fn one(posted: Posted) -> PostedCounts {
+    let mut counts = PostedCounts::default();
+    counts.count(posted);
+    counts
 }
 
 fn numbers(events: &[Event]) -> Vec<u64> {

@@ -7,7 +7,7 @@ use std::future::Future;
 
 use super::Connection;
 use crate::manager::call;
-use crate::manager::classified::{By, ByResult, Classified, Judge, WithReason};
+use crate::manager::classified::{By, ByResult, Classified, Classify, WithReason};
 use crate::manager::permit::{Outcome, Permit};
 use crate::values::error::{CallError, Rejected};
 
@@ -113,13 +113,13 @@ impl Connection {
     #[inline(always)]
     fn call_by<T, E>(
         &self,
-        judge: impl Judge<T, E>,
+        classifier: impl Classify<T, E>,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
         // Distinguished here, so that only a healthy call is inlined.
         if let Some(ticket) = self.record.try_pass() {
             let permit = Permit::lent(&self.engine, &self.record, ticket);
-            return call::conclude(permit, judge, |outcome| outcome, f());
+            return call::conclude(permit, classifier, |outcome| outcome, f());
         }
         if let Some(rejected) = self.try_reject_call() {
             return Err(CallError::Rejected(rejected));
@@ -127,7 +127,7 @@ impl Connection {
         let admitted = call::admit_unless_closed(&self.engine, &self.record);
         let admitted = admitted.map_err(|refusal| self.error(refusal))?;
         let entry = admitted.entry(&self.engine, &self.record);
-        call::run_entry(&self.engine, &self.record, entry, judge, f)
+        call::run_entry(&self.engine, &self.record, entry, classifier, f)
     }
 
     /// [`Connection::call`] for a future. Dropped before it is done, it is
@@ -207,7 +207,7 @@ impl Connection {
 
     async fn call_async_by<T, E, F>(
         &self,
-        judge: impl Judge<T, E>,
+        classifier: impl Classify<T, E>,
         f: impl FnOnce() -> F,
     ) -> Result<T, CallError<E>>
     where
@@ -215,7 +215,7 @@ impl Connection {
     {
         if let Some(ticket) = self.record.try_pass() {
             let permit = Permit::lent(&self.engine, &self.record, ticket);
-            return call::conclude(permit, judge, |outcome| outcome, f().await);
+            return call::conclude(permit, classifier, |outcome| outcome, f().await);
         }
         if let Some(rejected) = self.try_reject_call() {
             return Err(CallError::Rejected(rejected));
@@ -223,6 +223,6 @@ impl Connection {
         let admitted = call::admit_unless_closed(&self.engine, &self.record);
         let admitted = admitted.map_err(|refusal| self.error(refusal))?;
         let entry = admitted.entry(&self.engine, &self.record);
-        call::run_entry_async(&self.engine, &self.record, entry, judge, f).await
+        call::run_entry_async(&self.engine, &self.record, entry, classifier, f).await
     }
 }

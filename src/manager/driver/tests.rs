@@ -49,9 +49,9 @@ impl Counted {
             subscriber.begin();
             drop(bus.add(subscriber).0);
         }
-        let mut newcomer = Registrant::new(&context, "db".into());
-        newcomer.with(&context, None).expect("valid");
-        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        let mut registrant = Registrant::new(&context, "db".into());
+        registrant.with(&context, None).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut registrant);
         Counted {
             context,
             record,

@@ -55,7 +55,7 @@ impl Engine {
         key: Key<'_>,
         options: &ConnectionOptions,
     ) -> Result<(), Error> {
-        options.judge_for_existing()?;
+        options.validate_for_existing()?;
         let global = self.context.global.load_full();
         let record = match self.find(key) {
             Err(Error::NotFound(_)) if global.housekeeping.auto_register() => {
@@ -76,7 +76,7 @@ impl Engine {
         if record.is_retired() {
             return Err(self.error(Refusal::Gone, record));
         }
-        options.judge_for_existing()?;
+        options.validate_for_existing()?;
         loop {
             let current = record.profile();
             let before = current.as_deref().cloned().unwrap_or_default();

@@ -16,7 +16,7 @@ fn remove_claimed(table: &Items, key: u64) -> bool {
 }
 
 #[test]
-fn one_of_two_who_claim_an_entry_removes_it() {
+fn one_of_two_claims_of_an_entry_removes_it() {
     let seen = outcomes(3, || {
         let table = table(&[1]);
         let a = spawn(&table, |table| remove_claimed(table, 1));
@@ -42,7 +42,7 @@ fn a_rebuild_keeps_a_racing_claimed_removal() {
 
 /// An insertion that removes a claimed entry in its way, as a registration does.
 #[test]
-fn who_meets_a_claimed_entry_takes_its_place() {
+fn an_insertion_that_meets_a_claimed_entry_takes_its_slot() {
     let seen = outcomes(2, || {
         let table = table(&[1]);
         let a = spawn(&table, |table| {

@@ -58,7 +58,11 @@ impl LastCalls {
 impl Claim {
     /// Epoch, lap and index: greater than those of each earlier claim, until numbers wrap.
     pub(crate) fn order(self) -> (u64, u64, u32) {
-        (self.epoch.number(), self.place.lap(), self.place.index)
+        (
+            self.epoch.number(),
+            self.position.lap(),
+            self.position.index,
+        )
     }
 }
 

@@ -16,13 +16,13 @@ const EPOCH_BITS: u32 = 17;
 const EPOCH_SHIFT: u32 = 64 - EPOCH_BITS;
 const EPOCH_MASK: u64 = (1 << EPOCH_BITS) - 1;
 
-const PLACE_BITS: u32 = 33;
-const FULL: u64 = 1 << PLACE_BITS;
-const GENERATION_SHIFT: u32 = PLACE_BITS + 1;
+const POSITION_BITS: u32 = 33;
+const FULL: u64 = 1 << POSITION_BITS;
+const GENERATION_SHIFT: u32 = POSITION_BITS + 1;
 const _: () = assert!(GENERATION_SHIFT + Generation::BITS == EPOCH_SHIFT);
 
 const LAP_SHIFT: u32 = 14;
-const _: () = assert!(LAP_SHIFT + PLACE_BITS == EPOCH_SHIFT);
+const _: () = assert!(LAP_SHIFT + POSITION_BITS == EPOCH_SHIFT);
 const FAILED: u64 = 1 << 1;
 const SLOW: u64 = 1 << 0;
 
@@ -68,7 +68,7 @@ pub(super) struct Shape {
 
 /// A position within its epoch: which slot, and in which lap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Position {
     pub(super) index: u32,
     lap: u64,
 }
@@ -90,24 +90,24 @@ impl Shape {
     }
 
     fn last_lap(self) -> u64 {
-        (1 << (PLACE_BITS - self.index_bits)) - 1
+        (1 << (POSITION_BITS - self.index_bits)) - 1
     }
 
-    fn place_of(self, bits: u64) -> Place {
+    fn position_of(self, bits: u64) -> Position {
         let bits = bits & (FULL - 1);
-        Place {
+        Position {
             index: (bits & ((1 << self.index_bits) - 1)) as u32,
             lap: bits >> self.index_bits,
         }
     }
 
     /// The place before, which is in the lap before if this is a lap's first.
-    pub(super) fn before(self, place: Place) -> Place {
-        match place.index.checked_sub(1) {
-            Some(index) => Place { index, ..place },
-            None => Place {
+    pub(super) fn before(self, position: Position) -> Position {
+        match position.index.checked_sub(1) {
+            Some(index) => Position { index, ..position },
+            None => Position {
                 index: self.slots - 1,
-                lap: place.lap.wrapping_sub(1) & self.last_lap(),
+                lap: position.lap.wrapping_sub(1) & self.last_lap(),
             },
         }
     }
@@ -140,8 +140,8 @@ impl Head {
     }
 
     /// The position that the next report takes.
-    pub(super) fn next(self, shape: Shape) -> Place {
-        shape.place_of(self.0)
+    pub(super) fn next(self, shape: Shape) -> Position {
+        shape.position_of(self.0)
     }
 
     /// The head of new evidence, in which no position is taken yet.
@@ -182,11 +182,11 @@ impl Head {
 
     /// Whether the epoch is still this one, and no later position has the slot of `place`, whose
     /// position is taken.
-    pub(super) fn leaves(self, epoch: Epoch, place: Place, shape: Shape) -> bool {
+    pub(super) fn leaves(self, epoch: Epoch, position: Position, shape: Shape) -> bool {
         let next = self.next(shape);
         self.epoch() == epoch
-            && (next.lap == place.lap
-                || next.lap == shape.lap_after(place.lap) && next.index <= place.index)
+            && (next.lap == position.lap
+                || next.lap == shape.lap_after(position.lap) && next.index <= position.index)
     }
 }
 
@@ -195,10 +195,10 @@ impl Head {
 pub(super) struct Entry(u64);
 
 impl Entry {
-    pub(super) fn new(epoch: Epoch, place: Place, outcome: Outcome) -> Entry {
+    pub(super) fn new(epoch: Epoch, position: Position, outcome: Outcome) -> Entry {
         Entry(
             epoch.bits()
-                | place.lap << LAP_SHIFT
+                | position.lap << LAP_SHIFT
                 | if outcome.failed { FAILED } else { 0 }
                 | if outcome.slow { SLOW } else { 0 },
         )
@@ -218,8 +218,8 @@ impl Entry {
     }
 
     /// Whether it is of the lap of this place, whose slot it is in.
-    pub(super) fn is_of_lap(self, place: Place) -> bool {
-        (self.0 & ((1 << EPOCH_SHIFT) - 1)) >> LAP_SHIFT == place.lap
+    pub(super) fn is_of_lap(self, position: Position) -> bool {
+        (self.0 & ((1 << EPOCH_SHIFT) - 1)) >> LAP_SHIFT == position.lap
     }
 
     /// This entry, taken out. No other entry ever has these bits in its slot.
@@ -320,7 +320,7 @@ mod looks {
         }
     }
 
-    impl Place {
+    impl Position {
         pub(in super::super) fn lap(self) -> u64 {
             self.lap
         }

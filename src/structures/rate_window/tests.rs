@@ -172,7 +172,7 @@ fn a_mark_is_never_taken_for_that_of_another_lap() {
 }
 
 #[test]
-fn who_was_stopped_leaves_the_mark_of_a_later_lap_alone() {
+fn a_stopped_thread_leaves_the_mark_of_a_later_lap_alone() {
     let buckets = Buckets::of(1_000);
     let marks = Marks::new();
     let (early, late) = (buckets.at(300), buckets.at(300 + 1_200));
@@ -183,7 +183,7 @@ fn who_was_stopped_leaves_the_mark_of_a_later_lap_alone() {
 
 /// The stopped thread read the clock, and others reported in the next bucket before it went on.
 #[test]
-fn who_was_stopped_takes_no_report_of_a_later_bucket_out() {
+fn a_stopped_thread_takes_no_report_of_a_later_bucket_out() {
     let record = Counter::new();
     let window = RateWindow::new(1_000, record.totals(), 0);
     for _ in 0..10 {

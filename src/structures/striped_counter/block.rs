@@ -14,7 +14,7 @@
 //! The block's user decides what a cell contains: a record's totals, or how many tombstones a table
 //! has.
 
-use super::{Place, thread_index};
+use super::{Stripe, thread_index};
 use crate::sys::atomic::{AtomicU16, AtomicU32, Ordering, modelled, shipped};
 
 /// The cells.
@@ -63,7 +63,7 @@ impl<'a, C> Tenant<'a, C> {
     }
 }
 
-impl Tenant<'_, Place> {
+impl Tenant<'_, Stripe> {
     /// Whether it is time for [`Tenant::is_crowded`].
     pub(super) fn is_due(&self) -> bool {
         self.cell().reports().is_multiple_of(TURN)
@@ -208,7 +208,7 @@ shipped! {
     /// The number of reports of others between two checks that makes a line crowded.
     const CROWD: u32 = 64;
 
-    const _: () = assert!(size_of::<Line<Row<Place>>>() == 128);
+    const _: () = assert!(size_of::<Line<Row<Stripe>>>() == 128);
     const _: () = assert!(size_of::<super::Cells>() == 384);
 
     /// How many threads can run at once, as a number of lines, 4 to 64. The system is asked only

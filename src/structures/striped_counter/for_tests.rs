@@ -66,7 +66,7 @@ impl<'a> Totals<'a> {
         match self.owner.is(index) {
             true => Some(self.primary()),
             false => match own {
-                Some(place) => Some(place.own()),
+                Some(stripe) => Some(stripe.own()),
                 None => self.settle_as(index, store).0,
             },
         }

@@ -14,7 +14,7 @@
 
 use std::ptr;
 
-use super::Place;
+use super::Stripe;
 use super::block::{self, Block, Line, MAX_LINES, Row};
 use crate::structures::reserve::Stock;
 use crate::sys::atomic::{AtomicPtr, Ordering, shipped};
@@ -33,7 +33,7 @@ shipped! {
 /// A record's cells for threads beyond its first.
 #[repr(align(128))]
 pub(crate) struct Cells {
-    block: Block<Box<[Line<Row<Place>>]>>,
+    block: Block<Box<[Line<Row<Stripe>>]>>,
     /// The number of the block's size, from 0.
     size: usize,
     /// The block before, or null. Written before this block is published.
@@ -119,7 +119,7 @@ impl Drop for Stripes {
 }
 
 impl std::ops::Deref for Cells {
-    type Target = Block<Box<[Line<Row<Place>>]>>;
+    type Target = Block<Box<[Line<Row<Stripe>>]>>;
 
     #[inline(always)]
     fn deref(&self) -> &Self::Target {
@@ -131,7 +131,7 @@ impl Cells {
     fn new(size: usize) -> Self {
         // Four times as many as in the size before.
         let lines = (block::at_once() << (2 * size)).min(MAX_LINES);
-        let lines = (0..lines).map(|_| Line(Row::new(Place::new)));
+        let lines = (0..lines).map(|_| Line(Row::new(Stripe::new)));
         Cells {
             block: Block::new(lines.collect()),
             size,

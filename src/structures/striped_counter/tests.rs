@@ -140,9 +140,9 @@ fn a_full_block_sends_reports_to_the_shared_cell() {
     assert_eq!(record.totals().sum().rejected, 2_000);
 }
 
-/// Mutation: `a-failure-in-the-place-of-another`.
+/// Mutation: `a-failure-in-the-stripe-of-another`.
 #[test]
-fn each_thread_counts_its_failures_in_its_own_place() {
+fn each_thread_counts_its_failures_in_its_own_stripe() {
     refill();
     let record = Counter::new();
     let failures = |times: u64| (0..times).for_each(|_| _ = record.totals().failed());
@@ -156,9 +156,9 @@ fn each_thread_counts_its_failures_in_its_own_place() {
     assert_eq!(record.totals().sum().successes, 0);
 }
 
-/// Mutation: `a-full-place-that-begins-again`.
+/// Mutation: `a-full-count-that-begins-again`.
 #[test]
-fn a_full_place_sends_failures_to_the_shared_one() {
+fn a_full_count_sends_failures_to_the_shared_one() {
     let (reserve, record) = (Reserve::<Cells, 1>::new(), Counter::new());
     let failures = |times: u64| (0..times).for_each(|_| record.totals().failed_as(1, &reserve));
     failures(1);
@@ -174,7 +174,7 @@ fn a_full_place_sends_failures_to_the_shared_one() {
 }
 
 #[test]
-fn failures_of_threads_without_a_place_are_shared() {
+fn failures_of_threads_without_a_stripe_are_shared() {
     let (reserve, record) = (Reserve::<Cells, 1>::new(), Counter::new());
     for index in [1, 2, 3, 1] {
         record.totals().failed_as(index, &reserve);
@@ -185,7 +185,7 @@ fn failures_of_threads_without_a_place_are_shared() {
 
 /// Mutation: `failures-raised-over-the-shared-ones`.
 #[test]
-fn raised_failures_include_those_of_all_places() {
+fn raised_failures_include_those_of_all_stripes() {
     let (reserve, record) = (Reserve::<Cells, 1>::new(), Counter::new());
     for index in [1, 1, 1, 2] {
         record.totals().failed_as(index, &reserve);
@@ -224,9 +224,9 @@ fn threads_with_the_same_home_line_get_different_cells() {
     }
     let cells = record.stripes.newest().expect("attached").cells();
     let mut counts: Vec<u64> = cells
-        .map(|place| {
+        .map(|stripe| {
             let mut sums = Sums::default();
-            place.cell.add_to(&mut sums);
+            stripe.cell.add_to(&mut sums);
             sums.rejected
         })
         .filter(|&count| count != 0)

@@ -173,7 +173,7 @@ impl<T: Entry> Array<T> {
     }
 
     /// Finds the entry of a hash for which `is` returns true. It is nearly always near its
-    /// home and the first one with its tag, so only that comparison is inlined into the
+    /// home and the first one with its fingerprint, so only that comparison is inlined into the
     /// caller's code.
     #[inline(always)]
     pub(super) fn find(&self, hash: u64, is: impl Fn(&T) -> bool) -> Option<Found<'_, T>> {
@@ -207,11 +207,11 @@ impl<T: Entry> Array<T> {
         for step in (0..NEAR - 1).rev() {
             let nearer = read(step);
             has_end |= nearer.is_empty();
-            let has_tag = nearer.has_tag(hash);
-            word = select_unpredictable(has_tag, nearer, word);
-            place = select_unpredictable(has_tag, at(step), place);
+            let has_fingerprint = nearer.has_fingerprint(hash);
+            word = select_unpredictable(has_fingerprint, nearer, word);
+            place = select_unpredictable(has_fingerprint, at(step), place);
         }
-        if !word.has_tag(hash) {
+        if !word.has_fingerprint(hash) {
             return match has_end {
                 true => None,
                 false => self.find_from(home, hash),
@@ -222,7 +222,7 @@ impl<T: Entry> Array<T> {
         Some(Found { place, word, entry })
     }
 
-    /// Continues [`Array::find`] behind an entry with the same tag and another key.
+    /// Continues [`Array::find`] behind an entry with the same fingerprint and another key.
     #[cold]
     #[inline(never)]
     fn find_beyond(
@@ -244,7 +244,7 @@ impl<T: Entry> Array<T> {
         }
     }
 
-    /// The first entry with the hash's tag, from that place to the end of the probe.
+    /// The first entry with the hash's fingerprint, from that place to the end of the probe.
     #[inline(always)]
     fn find_from(&self, mut place: usize, hash: u64) -> Option<Found<'_, T>> {
         let slots = &*self.slots;
@@ -252,7 +252,7 @@ impl<T: Entry> Array<T> {
             // SAFETY: `find_near` passes a home, which is less than the length; `find_beyond`
             // passes a masked place, and the step below is masked.
             let word = Self::read(unsafe { slots.get_unchecked(place) });
-            if word.has_tag(hash) {
+            if word.has_fingerprint(hash) {
                 // SAFETY: it was in a slot of this array: see the file's top.
                 let entry = unsafe { word.address()?.as_ref() };
                 return Some(Found { place, word, entry });

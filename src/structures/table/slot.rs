@@ -2,20 +2,20 @@
 //!
 //! Entries lie at multiples of [`ALIGNMENT`], so the low six bits of their
 //! addresses are free. So are the high sixteen on systems where a program gets an address
-//! above 2⁴⁷ only if it asks for one ([`HIGH_TAG`]). These bits hold a *tag*, a fingerprint of
+//! above 2⁴⁷ only if it asks for one ([`HIGH_TAG`]). These bits hold a *fingerprint*, a fingerprint of
 //! the entry's hash. A tombstone needs no address, so it keeps the hash of the removed entry,
 //! except the two lowest bits:
 //!
 //! ```text
 //!                 63 ... 48 | 47 ........... 6 | 5 ... 2 |  1   |   0
-//!  an entry          tag    |     address      |   tag   |  0   | FROZEN
+//!  an entry          fingerprint    |     address      |   fingerprint   |  0   | FROZEN
 //!  a tombstone       bits of the hash, in their places   | DEAD | FROZEN
 //! ```
 //!
 //! | word                 | address or hash | DEAD      | may become               |
 //! |----------------------|-----------------|-----------|--------------------------|
 //! | [`EMPTY`](SlotValue)      | 0               | 0         | an entry, or frozen      |
-//! | an entry             | address, tag    | 0         | its tombstone, or frozen |
+//! | an entry             | address, fingerprint    | 0         | its tombstone, or frozen |
 //! | a tombstone          | hash            | 1         | an entry of kin, or frozen |
 //! | any of them, FROZEN  | as it was       | as it was | nothing: final           |
 //!
@@ -23,10 +23,10 @@
 //! keys are kin with a probability of 2⁻⁶². Where addresses have 32 bits, a tombstone keeps
 //! 30 bits of a hash, and the probability is 2⁻³⁰.
 //!
-//! The low tag is bits 20 to 23 of the hash, the high tag is bits 2 to 17; one rotation
+//! The low fingerprint is bits 20 to 23 of the hash, the high fingerprint is bits 2 to 17; one rotation
 //! places both. The home slot comes from the highest bits. So a probe rejects all but one in
 //! 2²⁰ non-matching entries (in 2⁴ where the high bits belong to the address) without
-//! reading the entry, which would be a cache miss of its own. Kin have the same tag.
+//! reading the entry, which would be a cache miss of its own. Kin have the same fingerprint.
 
 use std::ptr::{self, NonNull};
 
@@ -36,8 +36,8 @@ pub(crate) const ALIGNMENT: usize = 64;
 const FROZEN: usize = 0b01;
 const DEAD: usize = 0b10;
 const LOW_TAG: usize = ALIGNMENT - 1 - DEAD - FROZEN;
-/// The part of the tag in the high bits, which no address uses. Empty in builds for leak
-/// checkers, which do not recognise an address with a high tag.
+/// The part of the fingerprint in the high bits, which no address uses. Empty in builds for leak
+/// checkers, which do not recognise an address with a high fingerprint.
 pub(super) const HIGH_TAG: usize = if cfg!(all(
     target_arch = "x86_64",
     target_pointer_width = "64",
@@ -52,8 +52,8 @@ pub(super) const HIGH_TAG: usize = if cfg!(all(
 } else {
     0
 };
-const TAG: usize = LOW_TAG | HIGH_TAG;
-/// Rotates the hash so that none of the bits that a tombstone leaves out is in the tag.
+const FINGERPRINT: usize = LOW_TAG | HIGH_TAG;
+/// Rotates the hash so that none of the bits that a tombstone leaves out is in the fingerprint.
 const TURN: u32 = 18;
 
 const _: () = assert!(ALIGNMENT.is_power_of_two() && ALIGNMENT > DEAD + FROZEN);
@@ -71,13 +71,13 @@ impl<T> Copy for SlotValue<T> {}
 
 /// The bits of a hash that a tombstone keeps.
 fn kept(hash: u64) -> usize {
-    // Truncated on 32-bit targets to the low bits, which contain the tag.
+    // Truncated on 32-bit targets to the low bits, which contain the fingerprint.
     hash as usize & !(DEAD | FROZEN)
 }
 
-/// The tag of a hash, in its place in the word of an entry.
-fn tag(hash: u64) -> usize {
-    hash.rotate_right(TURN) as usize & TAG
+/// The fingerprint of a hash, in its place in the word of an entry.
+fn fingerprint(hash: u64) -> usize {
+    hash.rotate_right(TURN) as usize & FINGERPRINT
 }
 
 /// Whether a tombstone cannot tell one hash from the other.
@@ -90,8 +90,12 @@ impl<T> SlotValue<T> {
 
     /// The word of an entry that lies at a multiple of [`ALIGNMENT`].
     pub(super) fn of(entry: NonNull<T>, hash: u64) -> Self {
-        assert_eq!(entry.addr().get() & (TAG | DEAD | FROZEN), 0);
-        Self(entry.as_ptr().map_addr(|address| address | tag(hash)))
+        assert_eq!(entry.addr().get() & (FINGERPRINT | DEAD | FROZEN), 0);
+        Self(
+            entry
+                .as_ptr()
+                .map_addr(|address| address | fingerprint(hash)),
+        )
     }
 
     /// The tombstone of an entry with this hash.
@@ -139,17 +143,17 @@ impl<T> SlotValue<T> {
 
     /// The address of the entry, if there is one. Not for a tombstone.
     pub(super) fn address(self) -> Option<NonNull<T>> {
-        NonNull::new(self.0.map_addr(|address| address & !(TAG | FROZEN)))
+        NonNull::new(self.0.map_addr(|address| address & !(FINGERPRINT | FROZEN)))
     }
 
-    /// Whether there is an entry whose hash has the same tag. Also true of an empty slot if
-    /// the tag of `hash` is zero. Frozen or not.
-    pub(super) fn has_tag(self, hash: u64) -> bool {
-        self.0.addr() & (TAG | DEAD) == tag(hash)
+    /// Whether there is an entry whose hash has the same fingerprint. Also true of an empty slot if
+    /// the fingerprint of `hash` is zero. Frozen or not.
+    pub(super) fn has_fingerprint(self, hash: u64) -> bool {
+        self.0.addr() & (FINGERPRINT | DEAD) == fingerprint(hash)
     }
 
-    /// The entry, if there is one whose hash has the same tag. Frozen or not.
+    /// The entry, if there is one whose hash has the same fingerprint. Frozen or not.
     pub(super) fn candidate(self, hash: u64) -> Option<NonNull<T>> {
-        self.entry().filter(|_| self.has_tag(hash))
+        self.entry().filter(|_| self.has_fingerprint(hash))
     }
 }

@@ -24,7 +24,7 @@ fn mixed(key: u64) -> u64 {
     key ^ (key >> 31)
 }
 
-/// A hash whose homes are in the array's last quarter, so that probes wrap; few tags, no kin.
+/// A hash whose homes are in the array's last quarter, so that probes wrap; few fingerprints, no kin.
 fn clustered(key: u64) -> u64 {
     (!0 << 62) | ((key % 4) << 60) | (key << 24) | ((key % 3) << 2)
 }

@@ -62,7 +62,7 @@ impl ConnectionOptions {
     }
 
     /// An error if the options have what only a registration accepts.
-    pub(crate) fn judge_for_existing(&self) -> Result<(), Error> {
+    pub(crate) fn validate_for_existing(&self) -> Result<(), Error> {
         match self.initial_state {
             None => Ok(()),
             Some(state) => Err(Error::config(

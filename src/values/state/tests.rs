@@ -35,7 +35,7 @@ fn a_new_circuit_is_closed_and_spotless() {
 }
 
 #[test]
-fn an_opening_counts_a_trip_and_says_who_opened() {
+fn an_opening_counts_a_trip_and_names_its_cause() {
     for (by, by_failure) in [(OpenedBy::Other, false), (OpenedBy::Failure, true)] {
         let open = closed(2).opened(by, 107);
         assert_eq!(open.state(), State::Open);

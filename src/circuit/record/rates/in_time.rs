@@ -213,9 +213,9 @@ mod tests {
             .failure_rate(1.0)
             .minimum_calls(2)
             .rate_window(Duration::from_secs(10));
-        let mut newcomer = Registrant::new(&context, "db".into());
-        newcomer.with(&context, Some(options)).expect("valid");
-        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        let mut registrant = Registrant::new(&context, "db".into());
+        registrant.with(&context, Some(options)).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut registrant);
         (context, record)
     }
 

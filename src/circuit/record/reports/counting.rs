@@ -7,7 +7,7 @@ use super::super::Record;
 use crate::circuit::context::Context;
 use crate::values::settings::Settings;
 use crate::values::tally::{Position, Tally};
-use crate::values::trip_rule::Evidence;
+use crate::values::trip_rule::FailureCounts;
 
 /// A failure that is about to be counted.
 pub(super) struct Failure {
@@ -52,9 +52,9 @@ impl Failure {
         failure
     }
 
-    pub(super) fn evidence(&self) -> Evidence {
+    pub(super) fn evidence(&self) -> FailureCounts {
         let with_it = self.before.plus_failure();
-        Evidence {
+        FailureCounts {
             in_a_row: match with_it.timed() {
                 // The tally stops at this count: as many, or more.
                 Some(timed) if timed.count == Tally::SMALL => u32::MAX,

@@ -75,9 +75,9 @@ mod tests {
         fn new(options: ConnectionOptions) -> Self {
             let clock = ManualClock::new();
             let context = Context::alone(Clock::Manual(clock.clone()));
-            let mut newcomer = Registrant::new(&context, "db".into());
-            newcomer.with(&context, Some(options)).expect("valid");
-            let [record, _] = RecordRef::new(&context, &mut newcomer);
+            let mut registrant = Registrant::new(&context, "db".into());
+            registrant.with(&context, Some(options)).expect("valid");
+            let [record, _] = RecordRef::new(&context, &mut registrant);
             World {
                 clock,
                 context,

@@ -16,7 +16,7 @@ use super::super::recovery::Progress;
 use super::super::transition::Change;
 use super::super::{Happening, Record, Refusal, Ticket};
 use super::duration::lasted;
-use super::{Place, check};
+use super::{ProbeSlot, check};
 use crate::circuit::context::Context;
 use crate::reclaim::Guard;
 use crate::structures::striped_counter::{self, Cell, is_look};
@@ -191,7 +191,7 @@ impl Record {
         context: &Context,
         ticket: Option<Ticket>,
         happening: Happening<'_>,
-    ) -> Result<Place<()>, Refusal> {
+    ) -> Result<ProbeSlot<()>, Refusal> {
         let mut rate_report = RateReport::success();
         let change = loop {
             let seen = self.look(context, happening.now)?;
@@ -199,7 +199,7 @@ impl Record {
             if self.is_for_totals(ticket) {
                 self.take_back(happening.now);
                 self.notify_unmoved(context, word, happening);
-                return Ok(Place::IsFree(()));
+                return Ok(ProbeSlot::Released(()));
             }
             check(ticket, word)?;
             let (after, done) = match word.state() {
@@ -216,7 +216,7 @@ impl Record {
                                 rates.rule_that_fires(self, context, &settings, word)
                         {
                             if self.open_slowly(context, seen, after, cause, happening) {
-                                return Ok(Place::IsFree(()));
+                                return Ok(ProbeSlot::Released(()));
                             }
                             continue;
                         }
@@ -233,7 +233,7 @@ impl Record {
                         Progress::Made(change) => break change,
                         Progress::Opens { healthy, cause } => {
                             if self.open_slowly(context, seen, healthy, cause, happening) {
-                                return Ok(Place::IsFree(()));
+                                return Ok(ProbeSlot::Released(()));
                             }
                             continue;
                         }
@@ -256,7 +256,7 @@ impl Record {
             }
             _ => self.after(context, change, happening),
         }
-        Ok(Place::after(ticket, || self.settings(context), ()))
+        Ok(ProbeSlot::after(ticket, || self.settings(context), ()))
     }
 
     /// A slow success opens the circuit. It counts as a success first: `healthy` is the word after

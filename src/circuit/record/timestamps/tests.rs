@@ -19,9 +19,9 @@ impl Circuit {
     fn new() -> Self {
         let clock = ManualClock::new();
         let context = Context::alone(Clock::Manual(clock.clone()));
-        let mut newcomer = Registrant::new(&context, "db".into());
-        newcomer.with(&context, None).expect("valid");
-        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        let mut registrant = Registrant::new(&context, "db".into());
+        registrant.with(&context, None).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut registrant);
         Circuit {
             context,
             record,

@@ -39,8 +39,8 @@ struct Weather<'a> {
 
 impl Weather<'_> {
     fn operation(&self, thread: u64, number: u64) -> Operation {
-        let place = (self.round * THREADS + thread) * OPERATIONS + number;
-        let random = scramble(self.seed.wrapping_mul(1 << 24).wrapping_add(place));
+        let position = (self.round * THREADS + thread) * OPERATIONS + number;
+        let random = scramble(self.seed.wrapping_mul(1 << 24).wrapping_add(position));
         match random % 64 {
             0 => Operation::Restart,
             1..32 => Operation::Report(GOOD),

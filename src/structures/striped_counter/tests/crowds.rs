@@ -61,7 +61,7 @@ fn an_owner_that_comes_back_goes_on_in_its_cell() {
     }
     let cells = record.stripes.newest().expect("attached").cells();
     let mut counts: Vec<u64> = cells
-        .map(Place::reports)
+        .map(Stripe::reports)
         .filter(|count| *count != 0)
         .collect();
     counts.sort_unstable();

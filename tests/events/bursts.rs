@@ -50,7 +50,7 @@ fn a_descriptor_that_is_readable_is_not_made_readable_again() {
     }
 }
 
-/// The dispatcher makes one wake for a lot. Each thread that takes an event wakes the next thread.
+/// The dispatcher makes one wake for a burst. Each thread that takes an event wakes the next thread.
 ///
 /// Mutation: `taking-without-passing-on`.
 #[test]
@@ -60,7 +60,7 @@ fn events_of_one_lot_wake_as_many_as_there_are() {
     for background in [true, false] {
         let brama = Brama::builder().background(background).build().unwrap();
         let db = brama.register("db", None).unwrap();
-        // Holds the dispatcher until all events have happened, so that they come in one lot.
+        // Holds the dispatcher until all events have happened, so that they come in one burst.
         let (release, released) = mpsc::channel::<()>();
         let held = EventFilter::new().types([EventType::CircuitReset]);
         let _holds = brama.subscribe(held, move |_| {
@@ -121,7 +121,7 @@ fn more_than_a_lot_comes_whole_and_in_order() {
     );
 }
 
-/// Mutation: `user-code-before-the-lot`.
+/// Mutation: `user-code-before-the-burst`.
 #[test]
 fn a_queue_does_not_wait_for_a_callback() {
     let (brama, _clock) = manager();
@@ -185,7 +185,7 @@ fn a_queue_that_a_callback_makes_hears_the_next_event() {
     assert_eq!(heard, [3, 2, 1, 0]);
 }
 
-/// A lot counts as many events as it has.
+/// A burst counts as many events as it has.
 #[test]
 fn a_lot_that_does_not_fit_is_counted_exactly() {
     let (brama, _clock) = manager();
