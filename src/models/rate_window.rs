@@ -130,6 +130,26 @@ fn no_thread_finds_a_mark_that_is_ahead_of_its_count() {
     });
 }
 
+/// Mutation: `sums-beside-a-late-success-once`. The baseline is then read between the two steps of
+/// the stale success, in the wrong order, and one success too many counts after it.
+#[test]
+fn a_stale_success_adds_no_call_to_the_evidence_that_begins_beside_it() {
+    explore(|| {
+        let model = Model::new();
+        let stale = spawn(&model, |model| {
+            model.succeed(1, 0);
+            model.window.was_late(0);
+        });
+        let beginning = spawn(&model, |model| model.window.sums(model.counter.totals()));
+        stale.join().unwrap();
+        let baseline = beginning.join().unwrap();
+        let counted = model.window.counted(model.counter.totals(), || 0);
+        let in_all = counted.expect("the clock stands").in_all;
+        let since = in_all.successes.wrapping_sub(baseline.successes);
+        assert!([0, u64::MAX].contains(&since), "{since}");
+    });
+}
+
 /// Mutation: `a-shared-tick-before-its-mark`. A thread that finds the tick then counts its success
 /// before the count for the mark is read, so that the success is in no bucket.
 #[test]

@@ -181,15 +181,27 @@ impl RateWindow {
     /// of counts from now on. Read in the opposite order of [`RateWindow::counted`]. So a report
     /// that comes meanwhile makes those rates lower, not higher, however long this thread is
     /// stopped.
+    ///
+    /// A success that is counted after the successes were read, and excluded before `late` is,
+    /// would be missing in the difference, and would count as one more call from now on. So this
+    /// reads again if `late` has changed. If that happens each time, as many successes too many
+    /// count as were excluded during the last try.
     pub(crate) fn sums(&self, totals: Totals<'_>) -> Sums {
-        let successes = totals.sum().successes;
-        let [late, failures, slow] =
-            [&self.late, &self.failures, &self.slow].map(|count| count.0.latest());
-        Sums {
-            successes: successes.wrapping_sub(late),
-            failures,
-            slow,
+        const TRIES: usize = 8;
+        let mut late = self.late.0.latest();
+        for last in (0..TRIES).rev() {
+            let successes = totals.sum().successes;
+            let [failures, slow] = [&self.failures, &self.slow].map(|count| count.0.latest());
+            let before = std::mem::replace(&mut late, self.late.0.latest());
+            if late == before || last == 0 {
+                return Sums {
+                    successes: successes.wrapping_sub(late),
+                    failures,
+                    slow,
+                };
+            }
         }
+        unreachable!("the last try returns")
     }
 
     /// Whether `now` is so much later than `before` that marks may have been overwritten since.

@@ -78,6 +78,31 @@ fn a_rejection_by_another_circuit_is_no_failure_of_this_one() {
     assert_eq!(db.state(), State::Open);
 }
 
+/// The inner circuit was used before, so its rejection takes the short way. Each way of calling has
+/// an error type of its own, of which no rejection was made before.
+///
+/// Mutation: `a-rejection-of-a-type-that-is-not-learned`.
+#[test]
+fn a_rejection_on_the_short_way_is_no_failure_of_the_outer_call() {
+    #[derive(Debug)]
+    struct Plain;
+    #[derive(Debug)]
+    struct Awaited;
+    #[derive(Debug)]
+    struct Named;
+    let (brama, _clock) = manager_with(|b| b.max_attempts(1));
+    let db = brama.register("db", None).expect("a new name");
+    let api = brama.register("api", None).expect("a new name");
+    api.success().expect("registered");
+    api.open_circuit(None, None).expect("registered");
+    let _ = db.call(|| api.call(|| Ok::<_, Plain>(())));
+    let _ = block_on(db.call_async(|| api.call_async(|| async { Ok::<_, Awaited>(()) })));
+    let _ = db.call(|| brama.call("api", || Ok::<_, Named>(())));
+    let status = db.status().expect("registered");
+    assert_eq!((status.total_ignored, status.total_failures), (3, 0));
+    assert_eq!(api.status().expect("registered").total_rejections, 3);
+}
+
 #[test]
 fn a_rejection_says_why_and_how_long() {
     let (brama, clock) = manager_with(|b| b.expiry(ms(300)));

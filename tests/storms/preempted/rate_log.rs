@@ -91,6 +91,9 @@ pub struct Entry {
     pub adds: [Bounds; 3],
     /// The entry counts only until its report has ended.
     pub passes: bool,
+    /// The evidence may begin one success too late: a success that lies before its beginning, and
+    /// is taken back after it, makes the count one too low until the state changes.
+    pub moves_beginning: bool,
 }
 
 impl Entry {
@@ -99,6 +102,7 @@ impl Entry {
             span,
             adds,
             passes: false,
+            moves_beginning: false,
         }
     }
 
@@ -122,17 +126,11 @@ impl Entry {
             return Some(self.maybe());
         }
         // The beginning of the evidence never moves back.
-        (change.is_reset && self.moves_beginning()).then(|| {
+        (change.is_reset && self.moves_beginning).then(|| {
             let mut adds = [Bounds::default(); 3];
             adds[0].least = self.adds[0].least;
             Entry { adds, ..self }
         })
-    }
-
-    /// Whether the evidence may begin one success too late: a success that lies before its
-    /// beginning, and is taken back after it, makes the count one too low until the state changes.
-    pub fn moves_beginning(&self) -> bool {
-        self.adds[0].least < 0
     }
 
     /// Whether the report certainly has a place among the last calls.

@@ -15,9 +15,7 @@
 //!   the last call that overlaps with it has ended, since that call's thread may finish it.
 //! - A report counts as of some time between its beginning and its end.
 //! - A success that turns out to be stale is counted, and taken back. Beside a change, or beside a
-//!   step of the clock, the two may be on different sides: then one success less counts. A change
-//!   reads what was taken back after the successes. If both steps are between its two readings, one
-//!   success more counts.
+//!   step of the clock, the two may be on different sides: then one success less counts.
 //!
 //! If no calls have overlapped and none runs, both bounds are the same number.
 
@@ -215,7 +213,7 @@ impl Storm<'_> {
         let first = |at: u64| bucket(at).saturating_sub(9);
         let surely_in = bucket(entry.span.first) >= first(view.last);
         let surely_out = bucket(entry.span.last) < first(view.first);
-        (surely_in, surely_out && !entry.moves_beginning())
+        (surely_in, surely_out && !entry.moves_beginning)
     }
 
     fn within_calls(&self, entry: &Entry, view: &Span) -> (bool, bool) {
@@ -237,7 +235,14 @@ impl Storm<'_> {
     }
 
     /// Adds a report to the log, if it was accepted or was stale.
-    fn note(&mut self, kind: Kind, answer: Answer, span: Span, changes: &[Change]) {
+    fn note(
+        &mut self,
+        kind: Kind,
+        answer: Answer,
+        span: Span,
+        changes: &[Change],
+        is_reshaped: bool,
+    ) {
         let Kind { failed, slow } = kind;
         let adds = [!failed, failed, slow].map(Bounds::exactly);
         match answer {
@@ -251,11 +256,15 @@ impl Storm<'_> {
                         passes: true,
                         ..passing
                     });
-                    let most = i64::from(is_beside_change);
+                    // The success may have been taken back from the window before this one.
+                    let most = i64::from(is_reshaped);
                     adds[0] = Bounds { least: -1, most };
                 }
                 if is_beside_change || span.first != span.last {
-                    self.entries.push(Entry::new(span, adds));
+                    self.entries.push(Entry {
+                        moves_beginning: is_beside_change && adds[0].least < 0,
+                        ..Entry::new(span, adds)
+                    });
                 }
             }
             _ => {}
@@ -309,7 +318,7 @@ impl Storm<'_> {
         for (op, answer, span) in &spans {
             self.last = self.last.max(span.ended);
             if let Op::Report(kind) | Op::Settle(_, kind) = op {
-                self.note(*kind, *answer, *span, &changes);
+                self.note(*kind, *answer, *span, &changes, is_reshaped);
             }
         }
         for (_, answer, view) in &spans {
@@ -423,7 +432,7 @@ impl Rounds for Storm<'_> {
         };
         let answer = self.hands.act(Op::Report(fast));
         let span = self.quiet_span();
-        self.note(fast, answer, span, &[]);
+        self.note(fast, answer, span, &[], false);
         if self.random.once_in(3) {
             let by = self.random.below(self.length());
             self.hands.clock.advance(ms(by));
