@@ -170,8 +170,7 @@ pub(crate) fn conclude<T, E, J: Classify<T, E>>(
     result: Result<T, E>,
 ) -> Result<T, CallError<E>> {
     let (outcome, reason) = classifier.classify(&result);
-    let describe = |record: &Record| reason.or_else(|| J::describe(&result, record));
-    permit.settle(amend(outcome), describe);
+    permit.settle(amend(outcome), reason, || J::describe(&result));
     wrap(result)
 }
 

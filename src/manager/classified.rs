@@ -2,8 +2,8 @@
 //!
 //! A failure's reason goes to the subscribers, to the status of the connection, and into the
 //! messages of rejections. A classifier gives one if it likes. Plain guarded calls take the text of
-//! the error, which has to be made first. So they make it only where a subscriber listens for the
-//! failure or for the opening.
+//! the error, which has to be made first. So they make none for a failure that only counts in a row
+//! and that no subscriber wants ([`Record::needs_reason`](crate::circuit::record::Record)).
 //!
 //! The error is of the caller's type, of which nothing is asked. So its text is known where its type
 //! is, by identity, as for [rejections](rejection): texts, boxed errors, and the standard library's
@@ -15,10 +15,8 @@ use std::error::Error;
 use std::fmt::{self, Display, Write as _};
 use std::io;
 
-use crate::circuit::record::Record;
 use crate::manager::permit::Outcome;
 use crate::manager::rejection;
-use crate::values::event::{EventMask, EventType};
 
 /// An [`Outcome`], and the reason of a failure.
 ///
@@ -72,10 +70,6 @@ impl From<Outcome> for Classified {
     }
 }
 
-/// The types of events that carry the reason of a failure.
-const LISTENS: EventMask =
-    EventMask::of(EventType::Failure).or(EventMask::of(EventType::CircuitOpened));
-
 pub(crate) type Reason = Cow<'static, str>;
 
 /// Decides about the result of a guarded call.
@@ -84,7 +78,7 @@ pub(crate) trait Classify<T, E>: Sized {
     fn classify(self, result: &Result<T, E>) -> (Outcome, Option<Reason>);
 
     /// The reason of a failure that has none yet.
-    fn describe(_: &Result<T, E>, _: &Record) -> Option<Reason> {
+    fn describe(_: &Result<T, E>) -> Option<Reason> {
         None
     }
 }
@@ -98,18 +92,9 @@ impl<T, E> Classify<T, E> for ByResult {
         (outcome_of(result), None)
     }
 
-    #[inline(always)]
-    fn describe(result: &Result<T, E>, record: &Record) -> Option<Reason> {
-        match record.wants(LISTENS) {
-            true => described(result),
-            false => None,
-        }
+    fn describe(result: &Result<T, E>) -> Option<Reason> {
+        text_of(result.as_ref().err()?).map(Cow::Owned)
     }
-}
-
-#[inline(never)]
-fn described<T, E>(result: &Result<T, E>) -> Option<Reason> {
-    text_of(result.as_ref().err()?).map(Cow::Owned)
 }
 
 /// A classifier that answers an outcome.

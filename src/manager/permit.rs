@@ -214,26 +214,36 @@ impl<'a> Permit<'a> {
     /// Reports an outcome whose caller waits for no answer: a stale report has
     /// done what it could.
     #[inline(always)]
-    pub(crate) fn settle(self, outcome: Outcome, describe: impl FnOnce(&Record) -> Option<Reason>) {
-        if outcome == Outcome::Failure {
-            let reason = match self.parts.way() {
-                Way::Lent(record) => describe(record),
-                // What describes a failure runs the caller's code, so nothing is pinned.
-                Way::Traced(trace) => self.parts.engine().hold(trace).and_then(|it| describe(&it)),
-            };
-            if let Some(reason) = reason {
-                return Parts::failed(self.into_parts(), &reason);
+    pub(crate) fn settle(
+        self,
+        outcome: Outcome,
+        reason: Option<Reason>,
+        describe: impl FnOnce() -> Option<Reason>,
+    ) {
+        match (outcome, reason) {
+            (Outcome::Success, _) => {
+                let parts = self.into_parts();
+                if !parts.succeeds_at_once() {
+                    parts.settled(outcome);
+                }
             }
-        }
-        let parts = self.into_parts();
-        match outcome {
-            Outcome::Success if parts.succeeds_at_once() => {}
-            Outcome::Failure => match parts.begin_failure(None) {
-                Begun::Done(_) => {}
+            (Outcome::Failure, Some(reason)) => Parts::failed(self.into_parts(), &reason),
+            (Outcome::Failure, None) => match self.parts.begin_failure(None) {
+                Begun::Done(_) => _ = self.into_parts(),
                 // No caller waits for an answer.
-                begun => _ = parts.failure_otherwise(begun, Report::NONE),
+                Begun::Totalled => {
+                    _ = self
+                        .into_parts()
+                        .failure_otherwise(Begun::Totalled, Report::NONE);
+                }
+                // To describe a failure runs the caller's code: if it panics, the permit is
+                // dropped.
+                Begun::Not => match self.parts.needs_reason().then(describe).flatten() {
+                    Some(reason) => Parts::failed(self.into_parts(), &reason),
+                    None => self.into_parts().settled(outcome),
+                },
             },
-            _ => Parts::settled(parts.engine, parts.origin, parts.id, parts.ticket, outcome),
+            (Outcome::Ignored, _) => self.into_parts().settled(outcome),
         }
     }
 

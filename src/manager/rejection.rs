@@ -60,13 +60,17 @@ impl<E> From<Error> for CallError<E> {
     #[inline]
     fn from(error: Error) -> Self {
         match error {
-            Error::Rejected(rejected) => {
-                learn::<E>();
-                CallError::Rejected(rejected)
-            }
+            Error::Rejected(rejected) => call_error(rejected),
             other => CallError::Unusable(other),
         }
     }
+}
+
+/// The error of a guarded call that was rejected. Each of them is made here, so its type is learned.
+#[inline(always)]
+pub(crate) fn call_error<E>(rejected: Rejected) -> CallError<E> {
+    learn::<E>();
+    CallError::Rejected(rejected)
 }
 
 fn has_rejection(error: &(dyn StdError + 'static)) -> bool {
@@ -200,10 +204,24 @@ fn find(id: TypeId) -> Option<&'static Known> {
 }
 
 /// A rejection becomes a `CallError<E>`. Allocates for one type in 32, the first time.
+///
+/// In an outage every call comes here. Most programs reject calls of few types, so the address of
+/// the first one is compared at once.
 #[inline]
 pub(crate) fn learn<E>() {
-    if find(id_of::<CallError<E>>()).is_none() {
-        add(CallError::<E>::KNOWN);
+    let known = CallError::<E>::KNOWN;
+    // Relaxed, as in `find`.
+    let first = Learned::first().map(|learned| learned.types[0].load(Ordering::Relaxed));
+    if !first.is_some_and(|first| ptr::eq(first, known)) {
+        learn_otherwise(known);
+    }
+}
+
+#[inline(never)]
+fn learn_otherwise(known: &'static Known) {
+    // By the identity: a constant may have several addresses.
+    if find((known.id)()).is_none() {
+        add(known);
     }
 }
 

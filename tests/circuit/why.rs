@@ -235,16 +235,39 @@ fn a_guarded_call_reports_the_text_of_its_error_to_subscribers() {
 }
 
 #[test]
-fn no_text_is_made_where_no_subscriber_listens() {
+fn no_text_is_made_of_a_failure_that_only_counts() {
     let (brama, _clock) = manager();
     let db = circuit(&brama);
-    fail(&db, 1);
-    let _ = db.call(|| Err::<(), _>("refused"));
+    for _ in 0..2 {
+        let _ = db.call(|| Err::<(), _>("refused"));
+    }
     let status = db.status().expect("registered");
     assert_eq!(
         (status.failure_count, status.last_failure_reason),
         (2, None)
     );
+}
+
+/// Mutation: `an-opening-without-the-text-of-its-error`.
+#[test]
+fn an_opening_has_the_text_of_its_error_without_a_subscriber() {
+    let (brama, clock) = manager_with(|b| b.max_attempts(2).expiry(ms(300)));
+    let db = circuit(&brama);
+    let reasons = || {
+        let status = db.status().expect("registered");
+        let reason = status.reason.expect("it has opened");
+        (
+            reason,
+            status.last_failure_reason.expect("the same failure"),
+        )
+    };
+    let pair = |text: &str| (text.to_owned(), text.to_owned());
+    let _ = db.call(|| Err::<(), _>("refused"));
+    let _ = db.call(|| Err::<(), _>("reset"));
+    assert_eq!(reasons(), pair("reset"));
+    clock.advance(ms(300));
+    let _ = brama.call("db", || Err::<(), _>("no route"));
+    assert_eq!(reasons(), pair("no route"), "a probe, by name");
 }
 
 #[test]

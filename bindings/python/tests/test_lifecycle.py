@@ -280,7 +280,7 @@ def test_multiprocessing(program: Program, method: str) -> None:
             for answer in pool.map(work, range(4), chunksize=1):
                 print(answer)
             try:
-                pool.map(rejects, [1])
+                pool.map(rejects, [1], chunksize=1)
             except brama.CircuitOpen as rejected:
                 print(rejected.identifier, rejected.retry_after > 0)
         print(call(5), brama.state("x"))

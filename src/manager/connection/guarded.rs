@@ -9,7 +9,8 @@ use super::Connection;
 use crate::manager::call;
 use crate::manager::classified::{By, ByResult, Classified, Classify, WithReason};
 use crate::manager::permit::{Outcome, Permit};
-use crate::values::error::{CallError, Error, Rejected};
+use crate::manager::rejection;
+use crate::values::error::{CallError, Rejected};
 
 impl Connection {
     /// Runs `f` if the circuit admits it, and reports `Ok` as success, `Err` as
@@ -122,7 +123,7 @@ impl Connection {
             return call::conclude(permit, classifier, |outcome| outcome, f());
         }
         if let Some(rejected) = self.try_reject_call() {
-            return Err(Error::Rejected(rejected).into());
+            return Err(rejection::call_error(rejected));
         }
         let admitted = call::admit_unless_closed(&self.engine, &self.record);
         let admitted = admitted.map_err(|refusal| self.error(refusal))?;
@@ -218,7 +219,7 @@ impl Connection {
             return call::conclude(permit, classifier, |outcome| outcome, f().await);
         }
         if let Some(rejected) = self.try_reject_call() {
-            return Err(Error::Rejected(rejected).into());
+            return Err(rejection::call_error(rejected));
         }
         let admitted = call::admit_unless_closed(&self.engine, &self.record);
         let admitted = admitted.map_err(|refusal| self.error(refusal))?;

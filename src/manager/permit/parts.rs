@@ -274,14 +274,33 @@ impl Parts {
         let _ = parts.failure(&reason.into());
     }
 
+    /// Whether the failure of a guarded call needs a reason: see [`Record::needs_reason`].
+    #[cold]
     #[inline(never)]
-    pub(super) fn settled(
-        engine: NonNull<Engine>,
-        origin: Origin,
-        id: u64,
-        ticket: Ticket,
-        outcome: Outcome,
-    ) {
+    pub(super) fn needs_reason(&self) -> bool {
+        match self.way() {
+            Way::Lent(record) => record.needs_reason(self.context()),
+            Way::Traced(trace) => self
+                .engine()
+                .hold(trace)
+                .is_some_and(|record| record.needs_reason(self.context())),
+        }
+    }
+
+    /// The report of a guarded call that is not quickly done.
+    #[inline(always)]
+    pub(super) fn settled(self, outcome: Outcome) {
+        let Parts {
+            engine,
+            origin,
+            id,
+            ticket,
+        } = self;
+        Parts::settle(engine, origin, id, ticket, outcome);
+    }
+
+    #[inline(never)]
+    fn settle(engine: NonNull<Engine>, origin: Origin, id: u64, ticket: Ticket, outcome: Outcome) {
         let parts = Parts {
             engine,
             origin,

@@ -93,6 +93,14 @@ impl Record {
         }
     }
 
+    /// Whether a failure needs a reason that has to be made first: a subscriber wants the failure, or
+    /// it does more than count in a row.
+    pub(crate) fn needs_reason(&self, context: &Context) -> bool {
+        let limit = self.limit(context);
+        self.is_wanted(&*context.sink, EventType::Failure)
+            || self.word_now().with_failure_below(limit).is_none()
+    }
+
     #[inline(always)]
     fn try_failure(
         &self,
