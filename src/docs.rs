@@ -24,6 +24,7 @@ macro_rules! chapters {
             #[doc = "[no-thread]: crate::docs::events#without-a-background-thread"]
             #[doc = "[outages]: crate::docs::outages"]
             #[doc = "[pass-word]: crate::docs::c#the-pass-word"]
+            #[doc = "[passing-on]: crate::docs::processes#passing-openings-on"]
             #[doc = "[processes]: crate::docs::processes"]
             #[doc = "[recovery]: crate::docs::recovery"]
             #[doc = "[signals]: crate::docs::limits#signal-handlers"]

@@ -19,7 +19,8 @@ use crate::values::settings::{
 
 const EVENT_CAPACITY: usize = 1_024;
 
-/// Makes a manager. Every setter may be left out.
+/// Makes a manager. Every setter may be left out. The setters of settings are those of
+/// [`ConnectionOptions`](crate::ConnectionOptions), whose examples show that type.
 ///
 /// ```
 /// use std::time::Duration;

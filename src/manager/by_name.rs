@@ -197,6 +197,9 @@ impl Brama {
 
     /// Runs `f` if the circuit admits it; see [`Connection::call`](crate::Connection::call).
     ///
+    /// For error types that are not text, boxed, io or fmt errors no reason is kept: use
+    /// [`Brama::call_classified`].
+    ///
     /// ```
     /// # let brama = brama::Brama::builder().auto_register(true).build()?;
     /// assert_eq!(brama.call("db", || Ok::<_, String>(42)), Ok(42));
@@ -400,7 +403,8 @@ impl Brama {
             .unwrap_or(State::Unknown)
     }
 
-    /// Opens a circuit by hand; see [`Connection::open_circuit`](crate::Connection::open_circuit).
+    /// Opens a circuit by hand, in place of any opening; see
+    /// [`Connection::open_circuit`](crate::Connection::open_circuit).
     ///
     /// ```
     /// # let brama = brama::Brama::builder().auto_register(true).build()?;

@@ -20,6 +20,10 @@ use crate::manager::rejection;
 
 /// An [`Outcome`], and the reason of a failure.
 ///
+/// It has no wait: a guarded call cannot report that the dependency asks to be left alone. Use
+/// [`Connection::acquire`](crate::Connection::acquire) and
+/// [`Permit::failure_for`](crate::Permit::failure_for) for that.
+///
 /// ```
 /// # use brama::{Brama, Outcome};
 /// # fn main() -> Result<(), brama::Error> {

@@ -325,7 +325,11 @@ impl Connection {
         self.record.state(&self.engine.context)
     }
 
-    /// Opens the circuit, or moves the deadline of an open one.
+    /// Opens the circuit. In an open circuit the new opening replaces the present one, whatever
+    /// opened it, a hold by hand without an end included: its deadline, even if the new one is
+    /// earlier, its cause, which becomes manual, and its reason. Code that opens circuits on its own
+    /// account looks at the state and the cause first: see
+    /// [an example](crate::docs::processes#passing-openings-on).
     ///
     /// ```
     /// # use std::time::Duration;

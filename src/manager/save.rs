@@ -60,10 +60,16 @@ impl Brama {
     ///   say so.
     /// - A half-open circuit has no successes, and no probe is out.
     /// - Windows and rates are empty. Where the settings have a `window`, no failure counts.
-    /// - The totals become the saved ones, unless they are higher already.
+    /// - A circuit that is closed and was saved closed has the event `circuit_closed`, too, from
+    ///   closed to closed.
+    /// - The totals become the saved ones, unless they are higher already. If one save is restored
+    ///   into several processes, each has all of these totals: do not add them up.
     /// - A circuit that has changed its state after it was saved, by the wall clock, is left alone
     ///   and not counted. A registration is no change, in whichever state the circuit
     ///   [begins](crate::InitialState); another restore is one.
+    ///
+    /// A service that starts with damaged data
+    /// [logs the error and goes on](crate::docs::processes#deployments).
     ///
     /// Saved circuits that wait take as much memory as in the data. A later restore replaces those
     /// of the same names. Any thread may restore at any time.

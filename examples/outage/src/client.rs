@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Error;
-use crate::script::Run;
+use crate::script::{Mode, Run, Service};
 
 /// How long a thread sleeps between two calls.
 pub const PAUSE: Duration = Duration::from_millis(10);
@@ -38,16 +38,19 @@ pub struct Client {
     agent: ureq::Agent,
     url: String,
     timeout: Duration,
+    phases: &'static [(f64, Mode)],
     /// Calls begun by the application, whether or not they were let through.
     pub calls: AtomicU64,
     /// Requests that found the port closed.
     pub unreachable: AtomicU64,
+    /// Calls that brama rejected while the script said "healthy".
+    pub rejected_while_healthy: AtomicU64,
     /// Microseconds that threads waited for requests that failed.
     waited: AtomicU64,
 }
 
 impl Client {
-    pub fn new(url: String, timeout: Duration) -> Client {
+    pub fn new(service: &Service, url: String, timeout: Duration) -> Client {
         let config = ureq::Agent::config_builder()
             .proxy(None)
             .max_idle_connections(0)
@@ -58,8 +61,10 @@ impl Client {
             agent: config.new_agent(),
             url,
             timeout,
+            phases: service.phases,
             calls: AtomicU64::new(0),
             unreachable: AtomicU64::new(0),
+            rejected_while_healthy: AtomicU64::new(0),
             waited: AtomicU64::new(0),
         }
     }
@@ -112,7 +117,13 @@ pub fn guarded(run: &Run, client: &Client, connection: &brama::Connection) -> Re
             }
             // A real application would use a cached answer, or try again
             // after `rejected.retry_after`.
-            Err(brama::Error::Rejected(_rejected)) => {}
+            Err(brama::Error::Rejected(_rejected)) => {
+                if run.mode(client.phases) == Mode::Healthy {
+                    client
+                        .rejected_while_healthy
+                        .fetch_add(1, Ordering::Relaxed);
+                }
+            }
             Err(e) => return Err(e.into()),
         }
         thread::sleep(PAUSE);

@@ -3,8 +3,9 @@
 //! Real HTTP servers on loopback go through a scripted outage: errors, no answers, a
 //! closed port, recovery. Threads call them through brama. At the same time, other
 //! threads call identical servers without it. The example prints every state change as
-//! it happens. At the end it prints the totals of each connection, and how many requests
-//! brama kept from the failing servers. Both sides are measured, none is estimated.
+//! it happens. At the end it prints the totals of each connection, how many requests brama
+//! kept from the failing servers, and how many it refused although the server was healthy
+//! again. Both sides are measured, none is estimated.
 //!
 //! ```text
 //! cargo run --release -p outage            # 12 seconds
@@ -37,6 +38,9 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Threads that call each server.
 const THREADS: u32 = 4;
+
+/// Failures in a row that open a circuit, unless its service has a number of its own.
+pub const MAX_ATTEMPTS: u32 = 5;
 
 /// State changes that can wait to be shown.
 const QUEUE: usize = 1_024;
@@ -133,7 +137,7 @@ impl Pair {
     fn new(service: &Service, timeout: Duration) -> io::Result<(Pair, Server)> {
         let server = Server::bind(service.phases)?;
         let pair = Pair {
-            client: Client::new(server.url(), timeout),
+            client: Client::new(service, server.url(), timeout),
             received: Received::default(),
         };
         Ok((pair, server))
@@ -149,7 +153,7 @@ impl Pair {
 
 fn simulate(settings: Settings, screen: &mut Screen) -> Result<Report, Error> {
     let brama = brama::Brama::builder()
-        .max_attempts(5)
+        .max_attempts(MAX_ATTEMPTS)
         .expiry(settings.expiry)
         .build()?;
 
@@ -227,6 +231,7 @@ fn simulate(settings: Settings, screen: &mut Screen) -> Result<Report, Error> {
                 with: g.reached_while_failing(),
                 without: u.reached_while_failing(),
             },
+            rejected_while_healthy: g.client.rejected_while_healthy.load(Ordering::Relaxed),
             waited: Versus {
                 with: g.client.waited(),
                 without: u.client.waited(),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::script::{Run, SERVICES};
 use crate::watch::Change;
-use crate::{Settings, THREADS};
+use crate::{MAX_ATTEMPTS, Settings, THREADS};
 use brama::State;
 
 /// Standard output for the live lines, a terminal's standard error for the
@@ -46,6 +46,13 @@ impl Screen {
             millis(settings.timeout),
             millis(settings.expiry),
         )?;
+        write!(out, "{MAX_ATTEMPTS} failures in a row open a circuit")?;
+        for service in &SERVICES {
+            if let Some(attempts) = service.max_attempts {
+                write!(out, " ({}: {attempts})", service.label())?;
+            }
+        }
+        writeln!(out, ".")?;
         writeln!(out, "\nThe script of each server, in seconds:\n")?;
         for service in &SERVICES {
             let phases: Vec<_> = service
@@ -113,6 +120,8 @@ pub struct Row {
     pub calls: Versus<u64>,
     /// Requests that went to the server while it was failing.
     pub reached: Versus<u64>,
+    /// Calls that brama rejected although the server was healthy.
+    pub rejected_while_healthy: u64,
     /// Time that callers waited for requests that failed.
     pub waited: Versus<Duration>,
 }
@@ -200,7 +209,7 @@ impl Report {
         }
         writeln!(
             out,
-            "\nThe connections that go through brama:\n\n{}",
+            "\nThe connections that go through brama. The success rate is of the admitted calls:\n\n{}",
             table.trim_fmt()
         )?;
 
@@ -238,6 +247,11 @@ impl Report {
             "Callers waited {:.1} s for requests that failed instead of {:.1} s.",
             waited.with.as_secs_f64(),
             waited.without.as_secs_f64(),
+        )?;
+        writeln!(
+            out,
+            "The cost: brama rejected {} calls although their server was healthy again.",
+            grouped(self.rows.iter().map(|r| r.rejected_while_healthy).sum()),
         )
     }
 
@@ -271,6 +285,7 @@ impl Report {
                     "successes": s.total_successes,
                     "failures": s.total_failures,
                     "rejected": s.total_rejections,
+                    "rejected_while_healthy": row.rejected_while_healthy,
                     "success_rate": s.success_rate,
                     "state": s.state.to_string(),
                     "seconds_in_state": {

@@ -27,7 +27,7 @@ pub struct Strategy {
 pub const STRATEGIES: [Strategy; 3] = [
     Strategy {
         name: "counting",
-        says: "8 failures in a row",
+        says: "9 failures in a row",
         options: counting,
     },
     Strategy {
@@ -44,7 +44,7 @@ pub const STRATEGIES: [Strategy; 3] = [
 
 fn counting() -> ConnectionOptions {
     ConnectionOptions::new()
-        .max_attempts(8)
+        .max_attempts(9)
         .expiry(Duration::from_secs(5))
         .half_open_max_calls(2)
         .half_open_successes(2)

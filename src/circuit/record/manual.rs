@@ -12,7 +12,10 @@ use crate::values::settings;
 use crate::values::state::{Closing, OpenedBy, State, Word};
 use crate::values::tally::Tally;
 
-/// For how long a circuit is opened by hand.
+/// For how long a circuit is opened by hand. Each of them opens it.
+///
+/// A `Duration` converts to `Custom`, and `None` to `Configured`. So `None` does not mean "no end"
+/// here: that is `Never`.
 ///
 /// ```
 /// # use brama::OpenFor;
@@ -31,7 +34,8 @@ pub enum OpenFor {
     Configured,
     /// This long, for this one opening. At least 1 ms.
     Custom(Duration),
-    /// Until it is closed or reset by hand.
+    /// Without an end: until it is closed, reset or half-opened by hand. It opens the circuit, and
+    /// the opening never ends by itself.
     Never,
 }
 

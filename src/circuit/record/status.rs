@@ -103,6 +103,10 @@ pub struct Status {
     pub opened_slow: Option<u64>,
     /// The reason of the last failure that had one, whether or not it opened the circuit: at most
     /// 256 bytes of it. Of several failures at the same time, the reason of one is kept.
+    ///
+    /// [`Connection::call`](crate::Connection::call) gives a reason only where it has a use, and
+    /// only for some errors. For error types that are not text, boxed, io or fmt errors no reason
+    /// is kept: use [`call_classified`](crate::Connection::call_classified).
     pub last_failure_reason: Option<String>,
     /// The settings in effect.
     pub settings: Settings,

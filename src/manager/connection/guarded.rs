@@ -17,6 +17,11 @@ impl Connection {
     /// failure and a panic as failure. An `Err` that is the rejection of a circuit is ignored.
     /// Nothing is locked or pinned meanwhile.
     ///
+    /// The text of an error is the reason of the failure, for
+    /// [some types of errors](crate::docs::start#the-status-of-a-circuit) and where the text has a
+    /// use. For error types that are not text, boxed, io or fmt errors no reason is kept: use
+    /// [`Connection::call_classified`].
+    ///
     /// A guarded call of the same circuit inside of `f` shares its admission while the circuit
     /// is half-open.
     ///

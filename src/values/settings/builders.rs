@@ -93,7 +93,8 @@ impl ConnectionOptions {
 }
 
 /// Global settings of a manager. A `configure` call changes the fields that are
-/// given and no other.
+/// given and no other. The setters of settings that a connection may have, too, are those of
+/// [`ConnectionOptions`], whose examples show that type.
 ///
 /// ```
 /// # let brama = brama::Brama::builder().background(false).build()?;
