@@ -280,10 +280,12 @@ impl Parts {
     pub(super) fn needs_reason(&self) -> bool {
         match self.way() {
             Way::Lent(record) => record.needs_reason(self.context()),
-            Way::Traced(trace) => self
-                .engine()
-                .hold(trace)
-                .is_some_and(|record| record.needs_reason(self.context())),
+            Way::Traced(trace) => {
+                let (engine, context) = (self.engine(), self.context());
+                let may = engine.report_on(trace, |record, _| Ok(record.may_need_reason(context)));
+                may.unwrap_or(false)
+                    && (engine.hold(trace)).is_some_and(|record| record.needs_reason(context))
+            }
         }
     }
 

@@ -96,9 +96,18 @@ impl Record {
     /// Whether a failure needs a reason that has to be made first: a subscriber wants the failure, or
     /// it does more than count in a row.
     pub(crate) fn needs_reason(&self, context: &Context) -> bool {
+        self.is_wanted(&*context.sink, EventType::Failure) || self.does_more_than_count(context)
+    }
+
+    /// [`Record::needs_reason`], and true if it is not known what subscribers want. Runs no user
+    /// code.
+    pub(crate) fn may_need_reason(&self, context: &Context) -> bool {
+        self.wants(FAILED) || self.does_more_than_count(context)
+    }
+
+    fn does_more_than_count(&self, context: &Context) -> bool {
         let limit = self.limit(context);
-        self.is_wanted(&*context.sink, EventType::Failure)
-            || self.word_now().with_failure_below(limit).is_none()
+        self.word_now().with_failure_below(limit).is_none()
     }
 
     #[inline(always)]
