@@ -125,9 +125,11 @@
  * the library itself compares brama_abi_version() with BRAMA_ABI_VERSION. A program that sets a
  * field which an older library does not know gets BRAMA_ERR_INVALID_ARGUMENT.
  *
- * TIME. Lengths of time are in milliseconds, in uint64_t named ..._ms. Times are Unix
- * milliseconds, made of the monotonic clock: a wall-clock jump opens and closes nothing. An
- * opening that would last longer than 34 years lasts until it is closed by hand.
+ * TIME. Lengths of time are in milliseconds, in uint64_t named ..._ms. A length above INT64_MAX,
+ * such as a negative difference, is refused in settings, expiries, waits and durations, unless it
+ * is one of the constants that the field or argument allows. Times are Unix milliseconds, made of
+ * the monotonic clock: a wall-clock jump opens and closes nothing. An opening that would last
+ * longer than 34 years lasts until it is closed by hand.
  *
  * THREADS. Every function may be called from any thread at any time, with two exceptions. The call
  * that gives something back (OWNERSHIP) must be the last use of it, on any thread. Only one thread
@@ -1646,7 +1648,7 @@ brama_result_t brama_connection_pass_permit(const brama_connection_t *connection
 /**
  * Opens a circuit, or moves the deadline of an open one.
  *
- * expiry_ms is how long it stays open this time, at least 1. BRAMA_NOT_GIVEN_U64: as long as its
+ * expiry_ms is how long it stays open this time, 1 to INT64_MAX. BRAMA_NOT_GIVEN_U64: as long as its
  * settings say, backoff and jitter included. BRAMA_NEVER: until it is closed or reset. The reason
  * goes into the events; NULL: none.
  *
@@ -2225,13 +2227,22 @@ typedef bool (*brama_predicate_fn)(const brama_event_t *event, void *user_data);
 typedef struct brama_filter_t {
     /** Bytes of this struct; set by brama_filter_init. */
     size_t size;
-    /** BRAMA_EVENT_BIT(type) of every type that is wanted; 0: all types. */
+    /**
+     * BRAMA_EVENT_BIT(BRAMA_EVENT_...) of every type that is wanted, combined with |; 0: all
+     * types. A BRAMA_EVENT_ constant itself is no bit: BRAMA_EVENT_CIRCUIT_CLOSED is 8, which
+     * is the bit of BRAMA_EVENT_FAILURE.
+     */
     uint32_t event_types;
     /** Zero; anything else is refused. */
     uint32_t reserved;
-    /** Only connections with this identifier, in any scope unless one is given. NULL: any. */
+    /**
+     * A string: only connections with this identifier, in any scope unless one is given. NULL:
+     * any.
+     */
     const char *connection;
-    /** Only connections of this scope; BRAMA_NO_SCOPE: only those without one. NULL: any. */
+    /**
+     * A string: only connections of this scope; BRAMA_NO_SCOPE: only those without one. NULL: any.
+     */
     const char *scope;
     /** Only events for which the predicate returns true. NULL: all. */
     brama_predicate_fn predicate;
