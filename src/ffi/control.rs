@@ -19,9 +19,9 @@ use crate::values::error::Error;
 
 /// Opens a circuit, or moves the deadline of an open one.
 ///
-/// expiry_ms is how long it stays open this time, 1 to INT64_MAX. BRAMA_NOT_GIVEN_U64: as long as its
-/// settings say, backoff and jitter included. BRAMA_NEVER: until it is closed or reset. The reason
-/// goes into the events; NULL: none.
+/// expiry_ms is how long it stays open this time, 1 to INT64_MAX. BRAMA_NOT_GIVEN_U64: as long as
+/// its settings say, backoff and jitter included. BRAMA_NEVER: until it is closed or reset. The
+/// reason goes into the events; NULL: none.
 ///
 /// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
