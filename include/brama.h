@@ -28,7 +28,12 @@
  *         return 0;
  *     }
  *
- * Build with `cc program.c -lbrama`.
+ * Build with `cc program.c $(pkg-config --cflags --libs brama)`. If the library is in a folder that
+ * the system does not search, such as $HOME/.local/lib, set PKG_CONFIG_PATH to its subfolder
+ * pkgconfig, and add `-Wl,-rpath,$HOME/.local/lib`.
+ *
+ * This text cites chapters such as rules.md. They are in share/doc/brama below the prefix that the
+ * library was installed in, and in src/docs of the source.
  *
  * STATES. The circuit of a connection is closed from the registration on: calls pass. A rule that
  * fires opens it: calls are rejected. When its expiry is over it is half-open: a limited number of
@@ -58,20 +63,21 @@
  *     options.half_open_successes = 2;  // of which both have to succeed,
  *     options.ramp_ms = 2000;           // then 2 s with a growing share of the calls
  *
- * src/docs/rules.md in the source has settings for five kinds of dependency, what rates count
- * exactly, and what they cost.
+ * rules.md has settings for five kinds of dependency, what rates count exactly, and what they cost.
  *
  * RECOVERY. half_open_max_calls probes may be out at once, and half_open_successes successes close
  * the circuit. With half_open_failure_rate only half_open_max_calls probes are admitted in all, and
  * the share of failures among them decides. With ramp_ms the circuit stays half-open for that long
  * after its probes have succeeded. Meanwhile it admits a share of the calls that grows from
- * ramp_start (0.1) to 1; two failures in a row, or a rate, open it again. src/docs/recovery.md in
- * the source says this in full.
+ * ramp_start (0.1) to 1; two failures in a row, or a rate, open it again. recovery.md says this in
+ * full.
  *
  * TWO WAYS. Guarded calls: acquire a permit, call, report on the permit. Or ask (brama_available),
  * call, report (brama_success, brama_failure). The second way is simpler to add to existing code,
  * but a half-open circuit then admits every caller that asks. Both ways exist by name and by
- * handle. A handle costs no look-up: keep one for a hot path.
+ * handle. A handle costs no look-up: keep one for a hot path. A report may return an error, such as
+ * BRAMA_ERR_STALE for a permit whose state is gone. That is normal: a program may ignore the
+ * results of reports, as the examples do.
  *
  * NAMES. A connection has an identifier, and optionally a scope: ("payment_api", NULL) and
  * ("payment_api", "billing") are different connections. Identifier and scope have 1 to 1024 bytes
@@ -86,6 +92,8 @@
  * POINTERS. A NULL manager is the default manager, and a NULL scope means that the connection has
  * none. No other pointer may be NULL unless its function says what NULL means. A function that is
  * given a NULL all the same does nothing: it returns BRAMA_ERR_INVALID_ARGUMENT, false or NULL.
+ * The library cannot check other pointers. Nor can it check a permit that no function has filled
+ * in: initialise a permit with BRAMA_PERMIT_INIT if a report may come before brama_acquire.
  * Functions that end in _init, _free, _release or _detach ignore NULL, and so does
  * brama_unsubscribe.
  *
@@ -125,17 +133,19 @@
  * the library itself compares brama_abi_version() with BRAMA_ABI_VERSION. A program that sets a
  * field which an older library does not know gets BRAMA_ERR_INVALID_ARGUMENT.
  *
- * TIME. Lengths of time are in milliseconds, in uint64_t named ..._ms. Times are Unix
- * milliseconds, made of the monotonic clock: a wall-clock jump opens and closes nothing. An
- * opening that would last longer than 34 years lasts until it is closed by hand.
+ * TIME. Lengths of time are in milliseconds, in uint64_t named ..._ms. A length above INT64_MAX,
+ * such as a negative difference, is refused in settings, expiries, waits and durations, unless it
+ * is one of the constants that the field or argument allows. Times are Unix milliseconds, made of
+ * the monotonic clock: a wall-clock jump opens and closes nothing. An opening that would last
+ * longer than 34 years lasts until it is closed by hand.
  *
  * THREADS. Every function may be called from any thread at any time, with two exceptions. The call
  * that gives something back (OWNERSHIP) must be the last use of it, on any thread. Only one thread
  * at a time may drain a given queue, or take from a given snapshot.
  *
  * Asking, admitting and reporting never wait and take no lock. They allocate if a subscriber wants
- * the event and its reason is longer than 38 bytes or it has metadata. src/docs/limits.md in the
- * source has the few other cases, such as the first use by a thread.
+ * the event and its reason is longer than 38 bytes or it has metadata. limits.md has the few other
+ * cases, such as the first use by a thread.
  *
  * These functions may wait for a callback that is running on another thread: brama_poll (and
  * brama_queue_drain and brama_queue_wait where no background thread runs), brama_shutdown,
@@ -174,10 +184,13 @@
  * is counted. All other types are delivered at least once to every subscriber that they match.
  * Where there is no room, the events of one type and connection are merged into the latest of them
  * (BRAMA_EVENT_COALESCED), which arrives late. A connection that was registered and removed
- * meanwhile leaves none. A subscriber that receives a registration receives the removal,
- * afterwards. In a queue that wants removals, nothing of that connection comes later. The
- * capacities and the number of connections bound the memory, since reasons and metadata are
- * bounded, too (brama_report_t).
+ * meanwhile leaves none.
+ *
+ * A subscriber that received the registration of a connection receives its removal, too, later.
+ * After the removal, late events of the connection may follow: their new_state is
+ * BRAMA_STATE_UNKNOWN. A queue whose filter lets removals pass gets no such events. The capacities
+ * and the number of connections bound the memory, since reasons and metadata are bounded, too
+ * (brama_report_t).
  *
  * THE END OF THE PROCESS. exit() and a return from main deliver nothing. The background thread runs
  * until the system ends it, also while atexit functions and destructors of static objects run. So
@@ -276,8 +289,8 @@ typedef int32_t brama_result_t;
 #define BRAMA_ERR_REJECTED (-4)
 
 /**
- * The state that the permit was given in is gone: the report was counted in the
- * totals and changed nothing else.
+ * The state that the permit was given in is gone: the report was counted in the totals and changed
+ * nothing else. This is normal and may be ignored.
  */
 #define BRAMA_ERR_STALE (-5)
 
@@ -319,10 +332,15 @@ BRAMA_API brama_result_t brama_last_error_code(void);
  *   invalid setting `jitter` = 1.5: must be 0.0 to 1.0
  *
  * Of a rejection it says the connection's name, up to 40 bytes of it, the cause of the opening,
- * what the rule had counted, and the reason. These are as of the call of this function:
+ * what the rule had counted, and the reason:
  *
  *   rejected: the circuit of "db" is open (failure_rate, 12 of 20 calls failed: timeout),
  *   retry after 5s
+ *
+ * The library looks these four up in the first call of brama_last_error_message,
+ * brama_last_error_cause or brama_last_error_reason after the rejection, so they are as of that
+ * call. Later calls return the same, until another call fails. The wait is as of the rejection. If
+ * the connection was removed before that first call, the message has none of the four.
  *
  * Never NULL; "" if no call of this thread has failed. Calls that succeed leave it as it is. Valid
  * until the next call of this thread that fails, or until the thread ends.
@@ -332,15 +350,23 @@ BRAMA_API const char *brama_last_error_message(void);
 /* -- States, types of events, numbers with a meaning --------------------------------- */
 
 /*
- * NUMBERS WITH A MEANING. In whole numbers -1 is BRAMA_NEVER and BRAMA_UNLIMITED, -2 what was
- * not given, -3 what is inherited, -4 BRAMA_NONE, at each width: a constant that is cut to the
- * width of a field keeps its meaning. A setting refuses those that mean nothing for it. In a
- * double they have no value in common: there BRAMA_NOT_GIVEN_F64, BRAMA_INHERIT_F64 and
- * BRAMA_NONE_F64 have them, and a setting refuses the constants for whole numbers.
+ * NUMBERS WITH A MEANING. Use the constant for the type of the field:
  *
- * A constant of 32 bits loses its meaning in a field of type uint64_t: C makes another number of
- * it. There BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32 are refused, so 4294967294 and 4294967293
- * ms cannot be given. BRAMA_UNLIMITED is the exception: it is 4294967295 ms there.
+ *     -1   BRAMA_NEVER, BRAMA_UNLIMITED   without an end, without a limit
+ *     -2   BRAMA_NOT_GIVEN_...            the setting stays as it is
+ *     -3   BRAMA_INHERIT_...              the setting is taken back
+ *     -4   BRAMA_NONE                     no value
+ *
+ * The number on the left is the value of the constant as a signed number, at each width. So a
+ * constant that C cuts to the width of a narrower field keeps its meaning. A setting refuses a
+ * constant that means nothing for it.
+ *
+ * A 32-bit constant in a field of type uint64_t does not keep its meaning: BRAMA_NOT_GIVEN_U32 is
+ * 4294967294 there. Settings, expiries, waits and durations refuse 4294967294 and 4294967293, which
+ * is BRAMA_INHERIT_U32. They take BRAMA_UNLIMITED as the number 4294967295.
+ *
+ * A double has constants of its own: BRAMA_NOT_GIVEN_F64, BRAMA_INHERIT_F64 and BRAMA_NONE_F64. A
+ * setting of type double refuses the constants for whole numbers.
  */
 
 /** The bit of an event type in brama_filter_t.event_types. */
@@ -410,8 +436,13 @@ typedef int32_t brama_event_type_t;
 
 /** The circuit's state changed. */
 #define BRAMA_EVENT_STATE_CHANGE 1
-/** A connection was registered. */
+
+/**
+ * A connection was registered. A BRAMA_EVENT_CONNECTION_REGISTERED with the same content follows
+ * it: subscribe to that one, the counterpart of BRAMA_EVENT_CONNECTION_REMOVED.
+ */
 #define BRAMA_EVENT_REGISTRATION 2
+
 /** A failure was reported. May be dropped under overload. */
 #define BRAMA_EVENT_FAILURE 3
 /** A success was reported. May be dropped under overload. */
@@ -426,8 +457,12 @@ typedef int32_t brama_event_type_t;
 #define BRAMA_EVENT_CIRCUIT_CLOSED 8
 /** The circuit was reset. */
 #define BRAMA_EVENT_CIRCUIT_RESET 9
-/** A connection was registered. */
+
+/**
+ * A connection was registered. Comes right after BRAMA_EVENT_REGISTRATION, with the same content.
+ */
 #define BRAMA_EVENT_CONNECTION_REGISTERED 10
+
 /** A connection was unregistered. */
 #define BRAMA_EVENT_CONNECTION_UNREGISTERED 11
 /** The circuit admits probes. */
@@ -631,8 +666,9 @@ typedef struct brama_options_t {
     /** The first expiry of the progressive strategy. At least 1. Default: expiry_ms. */
     uint64_t initial_expiry_ms;
     /**
-     * The longest expiry of the progressive strategy. At least initial_expiry_ms. Default: ten
-     * times that.
+     * The longest expiry of the progressive strategy. At least 1. With
+     * BRAMA_EXPIRY_PROGRESSIVE also at least initial_expiry_ms; other strategies ignore it.
+     * Default: ten times initial_expiry_ms.
      */
     uint64_t max_expiry_ms;
     /** The factor of the progressive strategy. Finite, at least 1.0. Default 2.0. */
@@ -726,11 +762,12 @@ typedef struct brama_options_t {
      */
     double ramp_start;
     /**
-     * The state in which the circuit begins. 0 (default): closed. Above 0: open for so many ms.
-     * -1, which is BRAMA_NEVER: open until it is closed or reset by hand. The cause of such an
-     * opening is BRAMA_CAUSE_MANUAL. For a registration only: brama_configure_connection and
-     * brama_connection_configure refuse it; brama_get_or_register ignores it if the connection
-     * exists.
+     * For how many ms the circuit is open from its registration on. It is a length of time, no
+     * BRAMA_STATE_ constant: BRAMA_STATE_OPEN is 2, which means open for 2 ms. 0 (default): the
+     * circuit begins closed. -1, which is BRAMA_NEVER: open until it is closed or reset by hand.
+     * The cause of such an opening is BRAMA_CAUSE_MANUAL. For a registration only:
+     * brama_configure_connection and brama_connection_configure refuse it; brama_get_or_register
+     * ignores it if the connection exists.
      */
     int64_t initial_state;
     /** The connection's metadata, which replaces all that it had. NULL: not given. */
@@ -843,8 +880,8 @@ BRAMA_API void brama_config_init(brama_config_t *config);
 BRAMA_API brama_result_t brama_configure(brama_t *manager, const brama_config_t *config);
 
 /**
- * Changes the settings of one connection that are given, all at once; the others
- * stay. Counts, deadlines and permits survive.
+ * Changes the settings of one connection, by name, that are given, all at once; the others stay.
+ * Counts, deadlines and permits survive. brama_connection_configure does this on a handle.
  *
  * Errors: BRAMA_ERR_INVALID_CONFIG (nothing was changed), BRAMA_ERR_INVALID_ARGUMENT,
  * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN.
@@ -1286,8 +1323,11 @@ brama_result_t brama_connection_failure_for(const brama_connection_t *connection
 /*
  *     brama_permit_t permit;
  *     uint64_t retry_after_ms;
- *     if (brama_connection_acquire(db, &permit, &retry_after_ms) != BRAMA_OK)
+ *     const brama_result_t result = brama_connection_acquire(db, &permit, &retry_after_ms);
+ *     if (result == BRAMA_ERR_REJECTED && retry_after_ms != BRAMA_NEVER)
  *         printf("try again in %llu ms\n", (unsigned long long)retry_after_ms);
+ *     else if (result != BRAMA_OK)
+ *         fprintf(stderr, "%s\n", brama_last_error_message());
  *     else if (connect_to_server() >= 0)
  *         brama_permit_success(permit);
  *     else
@@ -1309,7 +1349,8 @@ typedef struct brama_permit_t {
  * Asks for admission. If the circuit is closed, or half-open with a probe's place free, *permit
  * becomes a permit. A ramp (ramp_ms) admits a share of the calls, drawn by lot.
  *
- * BRAMA_ERR_REJECTED: do not call. The rejection is counted, and *permit is zero.
+ * BRAMA_ERR_REJECTED: do not call. The rejection is counted. On every error *permit becomes zero,
+ * if permit is not NULL.
  *
  * If retry_after_ms is not NULL, *retry_after_ms says in how many ms to ask again:
  *
@@ -1398,6 +1439,9 @@ bool brama_permit_covers_at(const brama_permit_t *permit,
 /* -- What became of a guarded call --------------------------------------------------- */
 
 /*
+ *     brama_permit_t permit;
+ *     if (brama_connection_acquire(db, &permit, NULL) != BRAMA_OK)
+ *         return;
  *     const int answer = connect_to_server();
  *     if (answer == -1)
  *         brama_permit_cancelled(permit); // this program has given the call up
@@ -1646,9 +1690,9 @@ brama_result_t brama_connection_pass_permit(const brama_connection_t *connection
 /**
  * Opens a circuit, or moves the deadline of an open one.
  *
- * expiry_ms is how long it stays open this time, at least 1. BRAMA_NOT_GIVEN_U64: as long as its
- * settings say, backoff and jitter included. BRAMA_NEVER: until it is closed or reset. The reason
- * goes into the events; NULL: none.
+ * expiry_ms is how long it stays open this time, 1 to INT64_MAX. BRAMA_NOT_GIVEN_U64: as long as
+ * its settings say, backoff and jitter included. BRAMA_NEVER: until it is closed or reset. The
+ * reason goes into the events; NULL: none.
  *
  * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
@@ -1861,7 +1905,7 @@ typedef struct brama_status_t {
      * Stops at 4294967295.
      */
     uint64_t total_ignored;
-    /** Successes / (successes + failures); negative before the first report. */
+    /** Successes / (successes + failures); -1.0 before the first report. */
     double success_rate;
     /**
      * The share of the calls that pass now, in a ramp (ramp_ms); otherwise, and in
@@ -2165,11 +2209,14 @@ typedef struct brama_event_t {
     /** When it happened, in Unix ms, to a few ms. */
     uint64_t timestamp_ms;
     /**
-     * How long the opening lasts; BRAMA_NONE if the circuit is not open, or stays open
-     * until it is closed by hand.
+     * How long the opening lasts, if the circuit is open after the event. In the events of an
+     * expiry (BRAMA_EVENT_EXPIRY, and BRAMA_EVENT_STATE_CHANGE and BRAMA_EVENT_CIRCUIT_HALF_OPENED
+     * with it), and of the removal of an open circuit: how long the opening that has ended was to
+     * last. BRAMA_NONE in other events, for an opening until it is closed by hand, and if the
+     * length is not known, for example after an expiry in an event with BRAMA_EVENT_COALESCED.
      */
     uint64_t expiry_ms;
-    /** The connection's identifier; never NULL. */
+    /** The connection's identifier, a string; never NULL. */
     const char *connection;
     /** The connection's scope; NULL: none. */
     const char *scope;
@@ -2225,13 +2272,22 @@ typedef bool (*brama_predicate_fn)(const brama_event_t *event, void *user_data);
 typedef struct brama_filter_t {
     /** Bytes of this struct; set by brama_filter_init. */
     size_t size;
-    /** BRAMA_EVENT_BIT(type) of every type that is wanted; 0: all types. */
+    /**
+     * BRAMA_EVENT_BIT(BRAMA_EVENT_...) of every type that is wanted, combined with |; 0: all
+     * types. A BRAMA_EVENT_ constant itself is no bit: BRAMA_EVENT_CIRCUIT_CLOSED is 8, which
+     * is the bit of BRAMA_EVENT_FAILURE.
+     */
     uint32_t event_types;
     /** Zero; anything else is refused. */
     uint32_t reserved;
-    /** Only connections with this identifier, in any scope unless one is given. NULL: any. */
+    /**
+     * A string: only connections with this identifier, in any scope unless one is given. NULL:
+     * any.
+     */
     const char *connection;
-    /** Only connections of this scope; BRAMA_NO_SCOPE: only those without one. NULL: any. */
+    /**
+     * A string: only connections of this scope; BRAMA_NO_SCOPE: only those without one. NULL: any.
+     */
     const char *scope;
     /** Only events for which the predicate returns true. NULL: all. */
     brama_predicate_fn predicate;
@@ -2378,16 +2434,38 @@ BRAMA_API brama_result_t brama_event_counts(brama_t *manager, brama_event_counts
 /* -- Queues of events ---------------------------------------------------------------- */
 
 /*
- *     brama_queue_t *queue;
- *     if (brama_queue_new(gate, NULL, 1024, &queue) != BRAMA_OK)
- *         return;
- *     brama_reset_all(gate);
- *     brama_event_t events[64];
- *     size_t count = 0;
- *     brama_queue_drain(queue, events, sizeof(brama_event_t), 64, &count);
- *     for (size_t i = 0; i < count; i++)
- *         show(events[i].connection, brama_event_type_name(events[i].event_type));
- *     brama_queue_free(queue);
+ *     #include <poll.h>
+ *
+ *     // Shows the events until the queue is closed or its manager is shut down. The manager has a
+ *     // background thread. Without one, give poll a time-out and call brama_poll in each round.
+ *     static void show_events(brama_queue_t *queue) {
+ *         brama_event_t events[64];
+ *         struct pollfd ready = {-1, POLLIN, 0};
+ *         bool closed = false;
+ *         if (brama_queue_fd(queue, &ready.fd) != BRAMA_OK)
+ *             return;
+ *         while (!closed) {
+ *             size_t count;
+ *             if (poll(&ready, 1, -1) < 0)
+ *                 continue; // a signal came
+ *             // Asked before the drain: an event may come between a drain and the end.
+ *             closed = brama_queue_is_closed(queue);
+ *             do {
+ *                 count = 0;
+ *                 brama_queue_drain(queue, events, sizeof(brama_event_t), 64, &count);
+ *                 for (size_t i = 0; i < count; i++)
+ *                     show(events[i].connection, brama_event_type_name(events[i].event_type));
+ *             } while (count > 0);
+ *         }
+ *     }
+ *
+ *     static void watch(brama_t *gate) {
+ *         brama_queue_t *queue;
+ *         if (brama_queue_new(gate, NULL, 1024, &queue) != BRAMA_OK)
+ *             return;
+ *         show_events(queue);
+ *         brama_queue_free(queue);
+ *     }
  */
 
 /**
@@ -2435,9 +2513,13 @@ brama_result_t brama_queue_drain(brama_queue_t *queue,
 BRAMA_API bool brama_queue_wait(brama_queue_t *queue, uint64_t timeout_ms);
 
 /**
- * Gives a file descriptor for epoll, libuv or asyncio, in *fd. It is readable while events wait,
- * and for ever once the queue is closed. It belongs to the queue, and brama_queue_free closes it.
- * Do not read from it and do not close it: drain the queue.
+ * Gives a file descriptor for poll, epoll, libuv or asyncio, in *fd. It is readable while events
+ * wait, and for ever once the queue is closed. It belongs to the queue, and brama_queue_free closes
+ * it. Do not read from it and do not close it: drain the queue.
+ *
+ * Without a background thread an event makes it readable only when brama_poll delivers the event,
+ * or another queue of the manager does in brama_queue_drain or brama_queue_wait. Call brama_poll
+ * from a timer.
  *
  * Errors: BRAMA_ERR_INVALID_ARGUMENT; BRAMA_ERR_LIMIT if too many files are open,
  * BRAMA_ERR_OUT_OF_MEMORY, or BRAMA_ERR_UNSUPPORTED if the system has no such descriptor.
@@ -2452,7 +2534,9 @@ BRAMA_API brama_result_t brama_queue_close(brama_queue_t *queue);
 
 /**
  * Returns whether no more events will come: the queue was closed, its subscription was ended, or
- * its manager was shut down. Events may still wait. True for NULL.
+ * its manager was shut down. Events may still wait. To get all of them, ask this before the last
+ * drain: after a true answer no event is added, so a drain that follows and finds none is the
+ * last. True for NULL.
  */
 BRAMA_API bool brama_queue_is_closed(const brama_queue_t *queue);
 

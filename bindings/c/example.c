@@ -46,8 +46,11 @@ int main(void) {
     for (int second = 0; second < 16; second++) {
         brama_permit_t permit;
         uint64_t retry_after_ms;
-        if (brama_connection_acquire(payments, &permit, &retry_after_ms) != BRAMA_OK) {
-            if (retry_after_ms == BRAMA_NEVER)
+        const brama_result_t result = brama_connection_acquire(payments, &permit, &retry_after_ms);
+        if (result != BRAMA_OK) {
+            if (result != BRAMA_ERR_REJECTED)
+                printf("%3d s   not tried, %s\n", second, brama_last_error_message());
+            else if (retry_after_ms == BRAMA_NEVER)
                 printf("%3d s   not tried, held open until it is closed by hand\n", second);
             else
                 printf("%3d s   not tried, again in %d ms\n", second, (int)retry_after_ms);

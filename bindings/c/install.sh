@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the files that make has built, or removes them. The Makefile calls this script with
-# PREFIX, LIBDIR, INCLUDEDIR and DESTDIR in the environment: install.sh install|uninstall BUILT
+# PREFIX, LIBDIR, INCLUDEDIR, DOCDIR and DESTDIR in the environment: install.sh install|uninstall BUILT
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -25,6 +25,7 @@ absolute() {
 prefix=$(absolute "${PREFIX:-/usr/local}")
 libdir=$(absolute "${LIBDIR:-$prefix/lib}")
 includedir=$(absolute "${INCLUDEDIR:-$prefix/include}")
+docdir=$(absolute "${DOCDIR:-$prefix/share/doc/brama}")
 pcdir=$libdir/pkgconfig
 cmakedir=$libdir/cmake/brama
 to=${DESTDIR:-}
@@ -37,7 +38,10 @@ uninstall)
         "$includedir/brama.h" "$includedir/brama.hpp"; do
         rm -f "$to$file"
     done
-    rmdir "$to$cmakedir" 2>/dev/null || true
+    for chapter in "$root"/src/docs/*.md; do
+        rm -f "$to$docdir/${chapter##*/}"
+    done
+    rmdir "$to$cmakedir" "$to$docdir" 2>/dev/null || true
     exit
     ;;
 install) ;;
@@ -93,12 +97,13 @@ fill() {
     chmod 644 "$to$2"
 }
 
-install -d "$to$pcdir" "$to$cmakedir" "$to$includedir"
+install -d "$to$pcdir" "$to$cmakedir" "$to$includedir" "$to$docdir"
 install -m 755 "$built/libbrama.so" "$to$libdir/libbrama.so.$version"
 ln -sf "libbrama.so.$version" "$to$libdir/libbrama.so.$abi"
 ln -sf "libbrama.so.$abi" "$to$libdir/libbrama.so"
 install -m 644 "$built/libbrama.a" "$to$libdir/libbrama.a"
 install -m 644 "$root/include/brama.h" "$root/bindings/cpp/brama.hpp" "$to$includedir"
+install -m 644 "$root"/src/docs/*.md "$to$docdir"
 if up=$(way_up pkgconfig); then found="\${pcfiledir}/$up"; else found=$prefix; fi
 for name in brama brama-static; do
     fill "$name.pc.in" "$pcdir/$name.pc" "$found" "\${prefix}"
@@ -115,5 +120,11 @@ case $to:$libdir in
     else
         echo "installed; now run ldconfig as root, so that programs find the library"
     fi
+    ;;
+:*)
+    # In double quotes, since a prefix may have spaces.
+    echo "installed; to build a program, unless the system searches these folders:"
+    echo "    export PKG_CONFIG_PATH=\"$pcdir\""
+    echo "    cc program.c \$(pkg-config --cflags --libs brama) \"-Wl,-rpath,$libdir\""
     ;;
 esac

@@ -18,8 +18,10 @@
  *         }
  *     }
  *
- * Build with `c++ -std=c++17 program.cpp -lbrama`. brama.h describes states, permits, events and
- * settings. This header adds owners, C++ types, lambdas and exceptions.
+ * Build with `c++ -std=c++17 program.cpp $(pkg-config --cflags --libs brama)`. For the static
+ * library, write brama-static in place of brama. brama.h says what a private prefix needs. It also
+ * describes states, permits, events and settings. This header adds owners, C++ types, lambdas and
+ * exceptions.
  *
  * NAMES. A connection is named by its identifier, or by {identifier, scope}:
  * gate.available("payment_api"), gate.available({"payment_api", "billing"}). A string argument
@@ -30,7 +32,14 @@
  * ERRORS. Each operation that can fail has two forms. x() throws an exception derived from
  * brama::Error. try_x() returns a brama::Result: a value, or a code with a message. It is
  * noexcept unless it runs user-supplied code or says otherwise. A call that fails changes
- * nothing, unless it says so.
+ * nothing, unless it says so. A message of the C library names the C field: `expiry_ms` for an
+ * expiry of zero.
+ *
+ * A Rejected that acquire() or call() throws names the connection, the cause and the reason. The
+ * Result of a try_ form copies no text: of a rejection it has the time to wait only, and so has
+ * the Rejected that its value() throws. Directly after the call, on the same thread,
+ * brama_last_error_message(), brama_last_error_cause() and brama_last_error_reason() have the
+ * rest.
  *
  * GUARDED CALLS. call(fn) acquires a permit, runs fn and reports. A return of fn is a success.
  * An exception that leaves fn is a failure, and it is thrown on. A rejection, of this or another
@@ -50,7 +59,7 @@
  * A Permit that acquire() returns is reported by its success(), failure(), success_in(),
  * failure_in(), failure_for(), ignore() or cancelled(). A permit that is destroyed unreported is
  * cancelled. If an exception destroys it that was thrown after the permit was acquired, it is a
- * failure instead. Guarded calls do not ride on a Permit.
+ * failure instead, with the reason "exception". Guarded calls do not ride on a Permit.
  *
  * TEXT NEVER COSTS A REPORT. A reason, or metadata of a report, that is not UTF-8, contains a NUL
  * or is too long is made valid or cut. The report counts, and its event says so (is_truncated).
@@ -1162,7 +1171,10 @@ public:
     /// The number of the registration: larger when the name is registered again.
     std::uint64_t registration() const noexcept { return raw_->registration; }
     Time timestamp() const noexcept { return detail::time(raw_->timestamp_ms).value_or(Time()); }
-    /// How long the opening lasts. None if the circuit is not open, or open until closed by hand.
+    /// How long the opening lasts, if the circuit is open after the event. In the three events of
+    /// an expiry (expiry, state_change, circuit_half_opened) and in those of the removal of an
+    /// open circuit: how long the opening that has ended was to last. None in other events, for an
+    /// opening until it is closed by hand, and if the length is not known.
     std::optional<Milliseconds> expiry() const noexcept { return detail::span(raw_->expiry_ms); }
     /// Whether several events of this type and connection, for which there was no room, were
     /// merged into this one.
@@ -1417,8 +1429,9 @@ private:
 
 /// An admission, to be reported once. A Permit that is destroyed unreported counts as
 /// cancelled(). If an exception destroys it that was thrown after the permit was acquired, it
-/// counts as a failure instead. It must not outlive the Brama that gave it, or the Connection
-/// that gave it and the copies of that. Any thread may use it, one at a time.
+/// counts as a failure instead, with the reason "exception". It must not outlive the Brama that
+/// gave it, or the Connection that gave it and the copies of that. Any thread may use it, one at a
+/// time.
 class Permit {
 public:
     explicit Permit(const brama_permit_t& raw) noexcept : raw_(raw) {}
@@ -1443,14 +1456,18 @@ public:
     /// Whether a half-open circuit gave the permit, to a probe or to a call in a ramp.
     bool is_half_open() const noexcept { return brama_permit_is_half_open_at(&raw_); }
 
-    /// Reports that the call succeeded. Errors: Stale, NotFound, ShutDown; InvalidArgument if the
-    /// permit was already reported.
+    /// Reports that the call succeeded. Errors: Stale, NotFound, ShutDown; InvalidArgument if this
+    /// object is empty: it was reported, released or moved from before.
     void success() { try_success().value(); }
     void success(const Metadata& metadata) { try_success(metadata).value(); }
-    Result<void> try_success() noexcept { return Answer(brama_permit_success(release())); }
+    Result<void> try_success() noexcept {
+        const brama_permit_t permit = release();
+        return answer(permit, brama_permit_success(permit));
+    }
     Result<void> try_success(const Metadata& metadata) noexcept {
         const detail::NativeReport report({}, metadata);
-        return Answer(brama_permit_success_with(release(), &report.raw));
+        const brama_permit_t permit = release();
+        return answer(permit, brama_permit_success_with(permit, &report.raw));
     }
 
     /// Reports that the call failed, for this reason. Errors as success().
@@ -1458,11 +1475,12 @@ public:
     void failure(Text reason, const Metadata& metadata) { try_failure(reason, metadata).value(); }
     Result<void> try_failure(Text reason = {}) noexcept {
         const brama_permit_t permit = release();
-        return Answer(brama_permit_failure_n(&permit, reason.data(), reason.size()));
+        return answer(permit, brama_permit_failure_n(&permit, reason.data(), reason.size()));
     }
     Result<void> try_failure(Text reason, const Metadata& metadata) noexcept {
         const detail::NativeReport report(reason, metadata);
-        return Answer(brama_permit_failure_with(release(), &report.raw));
+        const brama_permit_t permit = release();
+        return answer(permit, brama_permit_failure_with(permit, &report.raw));
     }
 
     /// Reports that the call failed, and how long the dependency wants to be left alone: see
@@ -1474,11 +1492,11 @@ public:
     Result<void> try_failure_for(Text reason, Milliseconds wait,
                                  const Metadata& metadata = {}) noexcept {
         const detail::NativeReport report(reason, metadata);
-        Answer answer;
-        const auto length = detail::waiting(answer, wait);
-        if (answer) answer = Answer(brama_permit_failure_for_at(&raw_, &report.raw, length));
-        if (answer.code() != Code::invalid_argument) release();
-        return answer;
+        Answer said;
+        const auto length = detail::waiting(said, wait);
+        if (said) said = answer(raw_, brama_permit_failure_for_at(&raw_, &report.raw, length));
+        if (said.code() != Code::invalid_argument) release();
+        return said;
     }
 
     /// success() and failure() with a duration that the reporter has measured. It replaces the one
@@ -1489,11 +1507,11 @@ public:
     }
     Result<void> try_success_in(Milliseconds duration, const Metadata& metadata = {}) noexcept {
         const detail::NativeReport report({}, metadata);
-        Answer answer;
-        const auto length = detail::lasting(answer, duration);
-        if (answer) answer = Answer(brama_permit_success_in_at(&raw_, &report.raw, length));
-        if (answer.code() != Code::invalid_argument) release();
-        return answer;
+        Answer said;
+        const auto length = detail::lasting(said, duration);
+        if (said) said = answer(raw_, brama_permit_success_in_at(&raw_, &report.raw, length));
+        if (said.code() != Code::invalid_argument) release();
+        return said;
     }
     void failure_in(Milliseconds duration, Text reason = {}, const Metadata& metadata = {}) {
         try_failure_in(duration, reason, metadata).value();
@@ -1501,28 +1519,42 @@ public:
     Result<void> try_failure_in(Milliseconds duration, Text reason = {},
                                 const Metadata& metadata = {}) noexcept {
         const detail::NativeReport report(reason, metadata);
-        Answer answer;
-        const auto length = detail::lasting(answer, duration);
-        if (answer) answer = Answer(brama_permit_failure_in_at(&raw_, &report.raw, length));
-        if (answer.code() != Code::invalid_argument) release();
-        return answer;
+        Answer said;
+        const auto length = detail::lasting(said, duration);
+        if (said) said = answer(raw_, brama_permit_failure_in_at(&raw_, &report.raw, length));
+        if (said.code() != Code::invalid_argument) release();
+        return said;
     }
 
     /// Gives the permit back, as neither success nor failure: what happened says nothing about the
     /// dependency. Errors as success().
     void ignore() { try_ignore().value(); }
-    Result<void> try_ignore() noexcept { return Answer(brama_permit_ignore(release())); }
+    Result<void> try_ignore() noexcept {
+        const brama_permit_t permit = release();
+        return answer(permit, brama_permit_ignore(permit));
+    }
 
     /// Reports that the caller has given the call up. This is ignored, or a failure if the call
     /// has lasted at least as long as the setting `cancelled_after`. Errors as success().
     void cancelled() { try_cancelled().value(); }
-    Result<void> try_cancelled() noexcept { return Answer(brama_permit_cancelled(release())); }
+    Result<void> try_cancelled() noexcept {
+        const brama_permit_t permit = release();
+        return answer(permit, brama_permit_cancelled(permit));
+    }
 
     /// Returns the C permit, which the caller then reports with brama_permit_success() and the
     /// like. Leaves an empty Permit.
     brama_permit_t release() noexcept { return std::exchange(raw_, brama_permit_t{}); }
 
 private:
+    /// The answer to a report on this permit.
+    static Answer answer(const brama_permit_t& permit, brama_result_t result) noexcept {
+        if (result == BRAMA_ERR_INVALID_ARGUMENT && permit.opaque[0] == 0)
+            return Answer::own(Code::invalid_argument, "permit", "an empty Permit",
+                               "already reported, released or moved");
+        return Answer(result);
+    }
+
     void drop() noexcept {
         if (!*this) return;
         if (std::uncaught_exceptions() > unwinding_)
@@ -2073,7 +2105,9 @@ public:
     }
 
     /// A file descriptor that is readable while events wait, and once the queue is closed. The
-    /// queue owns it: do not read from it or close it. Errors: LimitReached if too many files are
+    /// queue owns it: do not read from it or close it. Without a background thread an event makes
+    /// it readable only in Brama::poll(), or when another queue of the manager is drained or
+    /// waited for: call poll() from a timer. Errors: LimitReached if too many files are
     /// open, OutOfMemory, Unsupported.
     int fd() const { return try_fd().value(); }
     Result<int> try_fd() const noexcept {
@@ -2086,7 +2120,8 @@ public:
     /// Ends the subscription and wakes the threads that wait. Events in the queue can still be
     /// drained.
     void close() noexcept { brama_queue_close(raw_.get()); }
-    /// Whether no more events will come. Events may still be in the queue.
+    /// Whether no more events will come. Events may still be in the queue. To get all of them, ask
+    /// this before the last drain.
     bool is_closed() const noexcept { return brama_queue_is_closed(raw_.get()); }
     /// How many exceptions left the filter's predicate.
     std::uint64_t exceptions() const noexcept {

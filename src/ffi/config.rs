@@ -54,8 +54,9 @@ pub struct brama_options_t {
     pub expiry_ms: u64,
     /// The first expiry of the progressive strategy. At least 1. Default: expiry_ms.
     pub initial_expiry_ms: u64,
-    /// The longest expiry of the progressive strategy. At least initial_expiry_ms. Default: ten
-    /// times that.
+    /// The longest expiry of the progressive strategy. At least 1. With
+    /// BRAMA_EXPIRY_PROGRESSIVE also at least initial_expiry_ms; other strategies ignore it.
+    /// Default: ten times initial_expiry_ms.
     pub max_expiry_ms: u64,
     /// The factor of the progressive strategy. Finite, at least 1.0. Default 2.0.
     pub backoff_factor: f64,
@@ -121,11 +122,12 @@ pub struct brama_options_t {
     /// The share of the calls that a ramp admits at its start. Above 0.0, at most 1.0.
     /// Default 0.1.
     pub ramp_start: f64,
-    /// The state in which the circuit begins. 0 (default): closed. Above 0: open for so many ms.
-    /// -1, which is BRAMA_NEVER: open until it is closed or reset by hand. The cause of such an
-    /// opening is BRAMA_CAUSE_MANUAL. For a registration only: brama_configure_connection and
-    /// brama_connection_configure refuse it; brama_get_or_register ignores it if the connection
-    /// exists.
+    /// For how many ms the circuit is open from its registration on. It is a length of time, no
+    /// BRAMA_STATE_ constant: BRAMA_STATE_OPEN is 2, which means open for 2 ms. 0 (default): the
+    /// circuit begins closed. -1, which is BRAMA_NEVER: open until it is closed or reset by hand.
+    /// The cause of such an opening is BRAMA_CAUSE_MANUAL. For a registration only:
+    /// brama_configure_connection and brama_connection_configure refuse it; brama_get_or_register
+    /// ignores it if the connection exists.
     pub initial_state: i64,
     /// The connection's metadata, which replaces all that it had. NULL: not given.
     pub metadata: *const brama_pair_t,
@@ -284,8 +286,8 @@ pub unsafe extern "C" fn brama_configure(
     })
 }
 
-/// Changes the settings of one connection that are given, all at once; the others
-/// stay. Counts, deadlines and permits survive.
+/// Changes the settings of one connection, by name, that are given, all at once; the others stay.
+/// Counts, deadlines and permits survive. brama_connection_configure does this on a handle.
 ///
 /// Errors: BRAMA_ERR_INVALID_CONFIG (nothing was changed), BRAMA_ERR_INVALID_ARGUMENT,
 /// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN.

@@ -9,7 +9,7 @@ use super::errors::brama_result_t;
 use super::guard;
 use super::handles::{brama_connection_t, brama_t};
 use super::report::{self, brama_report_t};
-use super::sentinels::{Field, Found};
+use super::sentinels::{Field, Found, length};
 use super::strings::TERMINATED;
 use super::words_of_c::in_c;
 use crate::circuit::record::OpenFor;
@@ -19,9 +19,9 @@ use crate::values::error::Error;
 
 /// Opens a circuit, or moves the deadline of an open one.
 ///
-/// expiry_ms is how long it stays open this time, at least 1. BRAMA_NOT_GIVEN_U64: as long as its
-/// settings say, backoff and jitter included. BRAMA_NEVER: until it is closed or reset. The reason
-/// goes into the events; NULL: none.
+/// expiry_ms is how long it stays open this time, 1 to INT64_MAX. BRAMA_NOT_GIVEN_U64: as long as
+/// its settings say, backoff and jitter included. BRAMA_NEVER: until it is closed or reset. The
+/// reason goes into the events; NULL: none.
 ///
 /// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
@@ -190,13 +190,16 @@ pub unsafe extern "C" fn brama_connection_reset_circuit(
 }
 
 fn how_long(expiry_ms: u64) -> Result<OpenFor, Error> {
-    let found = expiry_ms.found();
-    match found {
-        Found::NotGiven => return Ok(OpenFor::Configured),
-        Found::Endless => return Ok(OpenFor::Never),
-        Found::Number(ms) => return Ok(OpenFor::Custom(Duration::from_millis(ms))),
-        Found::Inherit | Found::None | Found::Foreign(_) => {}
+    match expiry_ms.found() {
+        Found::NotGiven => Ok(OpenFor::Configured),
+        Found::Endless => Ok(OpenFor::Never),
+        found => match length(found) {
+            Some(ms) => Ok(OpenFor::Custom(Duration::from_millis(ms))),
+            None => {
+                let allowed =
+                    "must be a number of ms up to INT64_MAX, BRAMA_NEVER or BRAMA_NOT_GIVEN_U64";
+                Err(args::invalid("expiry_ms", expiry_ms.name(), allowed))
+            }
+        },
     }
-    let allowed = "must be a number of ms, BRAMA_NEVER or BRAMA_NOT_GIVEN_U64";
-    Err(args::invalid("expiry_ms", expiry_ms.name(), allowed))
 }

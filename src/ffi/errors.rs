@@ -17,8 +17,8 @@ pub const BRAMA_ERR_NOT_FOUND: brama_result_t = -2;
 pub const BRAMA_ERR_ALREADY_REGISTERED: brama_result_t = -3;
 /// The circuit does not admit the call.
 pub const BRAMA_ERR_REJECTED: brama_result_t = -4;
-/// The state that the permit was given in is gone: the report was counted in the
-/// totals and changed nothing else.
+/// The state that the permit was given in is gone: the report was counted in the totals and changed
+/// nothing else. This is normal and may be ignored.
 pub const BRAMA_ERR_STALE: brama_result_t = -5;
 /// A setting is out of its range. Nothing was changed.
 pub const BRAMA_ERR_INVALID_CONFIG: brama_result_t = -6;
@@ -70,10 +70,15 @@ pub extern "C" fn brama_last_error_code() -> brama_result_t {
 ///   invalid setting `jitter` = 1.5: must be 0.0 to 1.0
 ///
 /// Of a rejection it says the connection's name, up to 40 bytes of it, the cause of the opening,
-/// what the rule had counted, and the reason. These are as of the call of this function:
+/// what the rule had counted, and the reason:
 ///
 ///   rejected: the circuit of "db" is open (failure_rate, 12 of 20 calls failed: timeout),
 ///   retry after 5s
+///
+/// The library looks these four up in the first call of brama_last_error_message,
+/// brama_last_error_cause or brama_last_error_reason after the rejection, so they are as of that
+/// call. Later calls return the same, until another call fails. The wait is as of the rejection. If
+/// the connection was removed before that first call, the message has none of the four.
 ///
 /// Never NULL; "" if no call of this thread has failed. Calls that succeed leave it as it is. Valid
 /// until the next call of this thread that fails, or until the thread ends.

@@ -55,10 +55,13 @@ pub struct brama_event_t {
     pub registration: u64,
     /// When it happened, in Unix ms, to a few ms.
     pub timestamp_ms: u64,
-    /// How long the opening lasts; BRAMA_NONE if the circuit is not open, or stays open
-    /// until it is closed by hand.
+    /// How long the opening lasts, if the circuit is open after the event. In the events of an
+    /// expiry (BRAMA_EVENT_EXPIRY, and BRAMA_EVENT_STATE_CHANGE and BRAMA_EVENT_CIRCUIT_HALF_OPENED
+    /// with it), and of the removal of an open circuit: how long the opening that has ended was to
+    /// last. BRAMA_NONE in other events, for an opening until it is closed by hand, and if the
+    /// length is not known, for example after an expiry in an event with BRAMA_EVENT_COALESCED.
     pub expiry_ms: u64,
-    /// The connection's identifier; never NULL.
+    /// The connection's identifier, a string; never NULL.
     pub connection: *const c_char,
     /// The connection's scope; NULL: none.
     pub scope: *const c_char,

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::sentinels::{Field, Found};
+use super::sentinels::{Field, Found, length};
 use super::types::*;
 use crate::values::error::Error;
 use crate::values::mode::InitialState;
@@ -85,7 +85,12 @@ pub(super) mod time {
     pub(in crate::ffi) const BLANK: u64 = 0;
 
     pub(in crate::ffi) fn given(field: &'static str, value: u64) -> Result<Given<u64>, Error> {
-        super::given(field, value, "must be a number of ms", number)
+        super::given(
+            field,
+            value,
+            "must be a number of ms up to INT64_MAX",
+            length,
+        )
     }
 
     pub(in crate::ffi) fn shown(value: Duration) -> u64 {
@@ -105,10 +110,10 @@ pub(super) mod optional_time {
         field: &'static str,
         value: u64,
     ) -> Result<Given<Option<u64>>, Error> {
-        let allowed = "must be a number of ms or BRAMA_NONE";
+        let allowed = "must be a number of ms up to INT64_MAX, or BRAMA_NONE";
         super::given(field, value, allowed, |found| match found {
             Found::None => Some(None),
-            found => number(found).map(Some),
+            found => length(found).map(Some),
         })
     }
 
@@ -320,10 +325,10 @@ pub(super) fn initial_state(
 
 /// A length of time, or BRAMA_NEVER.
 pub(super) fn endless_time(field: &'static str, value: u64) -> Result<Given<Option<u64>>, Error> {
-    let allowed = "must be a number of ms or BRAMA_NEVER";
+    let allowed = "must be a number of ms up to INT64_MAX, or BRAMA_NEVER";
     given(field, value, allowed, |found| match found {
         Found::Endless => Some(None),
-        found => number(found).map(Some),
+        found => length(found).map(Some),
     })
 }
 

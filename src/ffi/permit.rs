@@ -27,7 +27,8 @@ pub struct brama_permit_t {
 /// Asks for admission. If the circuit is closed, or half-open with a probe's place free, *permit
 /// becomes a permit. A ramp (ramp_ms) admits a share of the calls, drawn by lot.
 ///
-/// BRAMA_ERR_REJECTED: do not call. The rejection is counted, and *permit is zero.
+/// BRAMA_ERR_REJECTED: do not call. The rejection is counted. On every error *permit becomes zero,
+/// if permit is not NULL.
 ///
 /// If retry_after_ms is not NULL, *retry_after_ms says in how many ms to ask again:
 ///

@@ -132,9 +132,13 @@ pub unsafe extern "C" fn brama_queue_wait(queue: *mut brama_queue_t, timeout_ms:
     })
 }
 
-/// Gives a file descriptor for epoll, libuv or asyncio, in *fd. It is readable while events wait,
-/// and for ever once the queue is closed. It belongs to the queue, and brama_queue_free closes it.
-/// Do not read from it and do not close it: drain the queue.
+/// Gives a file descriptor for poll, epoll, libuv or asyncio, in *fd. It is readable while events
+/// wait, and for ever once the queue is closed. It belongs to the queue, and brama_queue_free closes
+/// it. Do not read from it and do not close it: drain the queue.
+///
+/// Without a background thread an event makes it readable only when brama_poll delivers the event,
+/// or another queue of the manager does in brama_queue_drain or brama_queue_wait. Call brama_poll
+/// from a timer.
 ///
 /// Errors: BRAMA_ERR_INVALID_ARGUMENT; BRAMA_ERR_LIMIT if too many files are open,
 /// BRAMA_ERR_OUT_OF_MEMORY, or BRAMA_ERR_UNSUPPORTED if the system has no such descriptor.
@@ -176,7 +180,9 @@ pub unsafe extern "C" fn brama_queue_close(queue: *mut brama_queue_t) -> brama_r
 }
 
 /// Returns whether no more events will come: the queue was closed, its subscription was ended, or
-/// its manager was shut down. Events may still wait. True for NULL.
+/// its manager was shut down. Events may still wait. To get all of them, ask this before the last
+/// drain: after a true answer no event is added, so a drain that follows and finds none is the
+/// last. True for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_queue_is_closed(queue: *const brama_queue_t) -> bool {
     guard::value(true, || {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::args::{self, Extensible, init, put, read_or_blank};
 use super::handles::brama_connection_t;
-use super::sentinels::{Field, Found};
+use super::sentinels::{self, Field};
 use super::strings::{self, TERMINATED};
 use super::types::brama_pair_t;
 use crate::circuit::record::Begun;
@@ -178,26 +178,25 @@ pub(super) unsafe fn reason<'a>(reason: *const c_char, length: usize) -> Valid<'
     }
 }
 
-/// The time for which a dependency has asked to be left alone. An error above INT64_MAX: a program
-/// that was given a date in the past may compute a negative number.
+/// The time for which a dependency has asked to be left alone. A date in the past may give a
+/// negative number.
 pub(super) fn wait(wait_ms: u64) -> Result<Duration, Error> {
     length("wait_ms", wait_ms)
 }
 
-/// How long a call lasted. An error above INT64_MAX: a program that subtracts a later time from an
-/// earlier one computes a negative number.
+/// How long a call lasted.
 pub(super) fn duration(duration_ms: u64) -> Result<Duration, Error> {
     length("duration_ms", duration_ms)
 }
 
 fn length(name: &'static str, ms: u64) -> Result<Duration, Error> {
-    const MOST: u64 = i64::MAX as u64;
-    match ms.found() {
-        Found::Number(ms @ ..=MOST) => Ok(Duration::from_millis(ms)),
-        _ => {
-            let allowed = "must be a number of ms, at most INT64_MAX";
-            Err(args::invalid(name, ms.name(), allowed))
-        }
+    match sentinels::length(ms.found()) {
+        Some(ms) => Ok(Duration::from_millis(ms)),
+        None => Err(args::invalid(
+            name,
+            ms.name(),
+            "must be a number of ms up to INT64_MAX",
+        )),
     }
 }
 

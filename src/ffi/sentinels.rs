@@ -143,6 +143,16 @@ impl Field for f64 {
     }
 }
 
+/// A length of time in ms; `None` for a sentinel, and above INT64_MAX: a program that subtracts a
+/// later time from an earlier one computes a negative number, which is that large as a `u64`.
+pub(super) fn length(found: Found<u64>) -> Option<u64> {
+    const MOST: u64 = i64::MAX as u64;
+    match found {
+        Found::Number(ms @ ..=MOST) => Some(ms),
+        _ => None,
+    }
+}
+
 /// The name of a value, with the names that its type has for three of the meanings.
 fn named<T: Field>(value: T, [endless, not_given, inherit]: [&str; 3]) -> String {
     match value.found() {

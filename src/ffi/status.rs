@@ -59,7 +59,7 @@ pub struct brama_status_t {
     /// Permits reported as ignored, or as cancelled without being a failure, since registration.
     /// Stops at 4294967295.
     pub total_ignored: u64,
-    /// Successes / (successes + failures); negative before the first report.
+    /// Successes / (successes + failures); -1.0 before the first report.
     pub success_rate: f64,
     /// The share of the calls that pass now, in a ramp (ramp_ms); otherwise, and in
     /// BRAMA_MODE_DISABLED, BRAMA_NONE_F64. In BRAMA_MODE_SHADOW all calls pass; there it is the

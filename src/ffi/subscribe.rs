@@ -49,13 +49,16 @@ pub type brama_predicate_fn =
 pub struct brama_filter_t {
     /// Bytes of this struct; set by brama_filter_init.
     pub size: usize,
-    /// BRAMA_EVENT_BIT(type) of every type that is wanted; 0: all types.
+    /// BRAMA_EVENT_BIT(BRAMA_EVENT_...) of every type that is wanted, combined with |; 0: all
+    /// types. A BRAMA_EVENT_ constant itself is no bit: BRAMA_EVENT_CIRCUIT_CLOSED is 8, which
+    /// is the bit of BRAMA_EVENT_FAILURE.
     pub event_types: u32,
     /// Zero; anything else is refused.
     pub reserved: u32,
-    /// Only connections with this identifier, in any scope unless one is given. NULL: any.
+    /// A string: only connections with this identifier, in any scope unless one is given. NULL:
+    /// any.
     pub connection: *const c_char,
-    /// Only connections of this scope; BRAMA_NO_SCOPE: only those without one. NULL: any.
+    /// A string: only connections of this scope; BRAMA_NO_SCOPE: only those without one. NULL: any.
     pub scope: *const c_char,
     /// Only events for which the predicate returns true. NULL: all.
     pub predicate: brama_predicate_fn,
@@ -356,12 +359,10 @@ fn types_in(bits: u32) -> Result<Vec<EventType>, Error> {
         .iter()
         .fold(0, |known, kind| known | bit(kind));
     if bits & !known != 0 {
+        let allowed =
+            format!("use BRAMA_EVENT_BIT(BRAMA_EVENT_...), all of which are {known:#x} together");
         let value = format!("{bits:#x}");
-        return Err(invalid(
-            "filter.event_types",
-            value,
-            format!("must be made of BRAMA_EVENT_BIT, which are {known:#x} together"),
-        ));
+        return Err(invalid("filter.event_types", value, allowed));
     }
     Ok(EventType::ALL
         .into_iter()

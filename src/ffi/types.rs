@@ -78,7 +78,8 @@ pub type brama_event_type_t = i32;
 
 /// The circuit's state changed.
 pub const BRAMA_EVENT_STATE_CHANGE: brama_event_type_t = 1;
-/// A connection was registered.
+/// A connection was registered. A BRAMA_EVENT_CONNECTION_REGISTERED with the same content follows
+/// it: subscribe to that one, the counterpart of BRAMA_EVENT_CONNECTION_REMOVED.
 pub const BRAMA_EVENT_REGISTRATION: brama_event_type_t = 2;
 /// A failure was reported. May be dropped under overload.
 pub const BRAMA_EVENT_FAILURE: brama_event_type_t = 3;
@@ -94,7 +95,7 @@ pub const BRAMA_EVENT_CIRCUIT_OPENED: brama_event_type_t = 7;
 pub const BRAMA_EVENT_CIRCUIT_CLOSED: brama_event_type_t = 8;
 /// The circuit was reset.
 pub const BRAMA_EVENT_CIRCUIT_RESET: brama_event_type_t = 9;
-/// A connection was registered.
+/// A connection was registered. Comes right after BRAMA_EVENT_REGISTRATION, with the same content.
 pub const BRAMA_EVENT_CONNECTION_REGISTERED: brama_event_type_t = 10;
 /// A connection was unregistered.
 pub const BRAMA_EVENT_CONNECTION_UNREGISTERED: brama_event_type_t = 11;

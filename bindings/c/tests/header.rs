@@ -44,15 +44,23 @@ const SECTIONS: [(&str, &str, &str); 23] = [
 
 const TYPE_MACROS: &str = "\
 /*
- * NUMBERS WITH A MEANING. In whole numbers -1 is BRAMA_NEVER and BRAMA_UNLIMITED, -2 what was
- * not given, -3 what is inherited, -4 BRAMA_NONE, at each width: a constant that is cut to the
- * width of a field keeps its meaning. A setting refuses those that mean nothing for it. In a
- * double they have no value in common: there BRAMA_NOT_GIVEN_F64, BRAMA_INHERIT_F64 and
- * BRAMA_NONE_F64 have them, and a setting refuses the constants for whole numbers.
+ * NUMBERS WITH A MEANING. Use the constant for the type of the field:
  *
- * A constant of 32 bits loses its meaning in a field of type uint64_t: C makes another number of
- * it. There BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32 are refused, so 4294967294 and 4294967293
- * ms cannot be given. BRAMA_UNLIMITED is the exception: it is 4294967295 ms there.
+ *     -1   BRAMA_NEVER, BRAMA_UNLIMITED   without an end, without a limit
+ *     -2   BRAMA_NOT_GIVEN_...            the setting stays as it is
+ *     -3   BRAMA_INHERIT_...              the setting is taken back
+ *     -4   BRAMA_NONE                     no value
+ *
+ * The number on the left is the value of the constant as a signed number, at each width. So a
+ * constant that C cuts to the width of a narrower field keeps its meaning. A setting refuses a
+ * constant that means nothing for it.
+ *
+ * A 32-bit constant in a field of type uint64_t does not keep its meaning: BRAMA_NOT_GIVEN_U32 is
+ * 4294967294 there. Settings, expiries, waits and durations refuse 4294967294 and 4294967293, which
+ * is BRAMA_INHERIT_U32. They take BRAMA_UNLIMITED as the number 4294967295.
+ *
+ * A double has constants of its own: BRAMA_NOT_GIVEN_F64, BRAMA_INHERIT_F64 and BRAMA_NONE_F64. A
+ * setting of type double refuses the constants for whole numbers.
  */
 
 /** The bit of an event type in brama_filter_t.event_types. */

@@ -228,6 +228,40 @@ fn the_library_has_its_names() {
     assert_eq!(link("libbrama.so"), Path::new(&tools::soname()));
 }
 
+/// The chapters that the headers cite.
+#[test]
+fn the_chapters_that_the_header_cites_are_installed() {
+    let header = fs::read_to_string(prefix().join("include/brama.h")).expect("installed");
+    let cited = header
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '.')
+        .map(|word| word.trim_end_matches('.'))
+        .filter(|word| word.ends_with(".md"));
+    let missing: Vec<_> = cited
+        .filter(|name| !prefix().join("share/doc/brama").join(name).is_file())
+        .collect();
+    assert!(header.contains("share/doc/brama") && header.contains("rules.md"));
+    assert_eq!(missing, [""; 0]);
+}
+
+/// `install` prints what a program needs to be built and to run.
+#[test]
+fn install_prints_how_to_build_a_program() {
+    prefix();
+    let place = emptied("printed");
+    let mut install = goal(&["install".into(), format!("PREFIX={}", place.display())]);
+    let output = alone(|| run(&mut install));
+    let printed = String::from_utf8(output.stdout).expect("UTF-8");
+    let lib = place.join("lib").display().to_string();
+    assert!(
+        printed.contains(&format!("PKG_CONFIG_PATH=\"{lib}/pkgconfig\"")),
+        "{printed}"
+    );
+    assert!(
+        printed.contains(&format!("-Wl,-rpath,{lib}\"")),
+        "{printed}"
+    );
+}
+
 #[test]
 fn what_is_installed_may_be_moved() {
     let stage = emptied("stage");

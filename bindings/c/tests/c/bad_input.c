@@ -389,13 +389,15 @@ static void numbers(brama_t *m, brama_connection_t *db) {
     WRONG(field, 0, "0: must be at least 1")                                          \
     WRONG(field, BRAMA_NEVER, "BRAMA_NEVER: must be a number of ms")                  \
     WRONG(field, BRAMA_NOT_GIVEN_U32, "BRAMA_NOT_GIVEN_U32: must be a number of ms")  \
-    WRONG(field, BRAMA_INHERIT_U32, "BRAMA_INHERIT_U32: must be a number of ms")
+    WRONG(field, BRAMA_INHERIT_U32, "BRAMA_INHERIT_U32: must be a number of ms")      \
+    WRONG(field, (uint64_t)-5000, "18446744073709546616: must be a number of ms up to INT64_MAX") \
+    WRONG(field, (uint64_t)INT64_MAX + 1, "9223372036854775808: must be a number of ms")
 #define WRONG_time(field)                                                             \
     WRONG_lengths(field)                                                              \
     WRONG(field, BRAMA_NONE, "BRAMA_NONE: must be a number of ms")
 #define WRONG_optional_time(field)                                                    \
     WRONG_lengths(field)                                                              \
-    WRONG(field, BRAMA_NEVER, "BRAMA_NEVER: must be a number of ms or BRAMA_NONE")
+    WRONG(field, BRAMA_NEVER, "BRAMA_NEVER: must be a number of ms up to INT64_MAX, or BRAMA_NONE")
 #define WRONG_bounded_time(field)                                                     \
     WRONG(field, 0, "0: must be 1000 to 3600000 ms")                                  \
     WRONG(field, 999, "999: must be 1000 to 3600000 ms")                              \
@@ -479,6 +481,9 @@ static void numbers(brama_t *m, brama_connection_t *db) {
     CONFIG(inactive_threshold_ms, BRAMA_NONE, "inactive_threshold_ms` = BRAMA_NONE: must be");
     CONFIG(cleanup_interval_ms, BRAMA_INHERIT_U32, "cleanup_interval_ms` = BRAMA_INHERIT_U32: must be");
     CONFIG(inactive_threshold_ms, BRAMA_NOT_GIVEN_U32, "inactive_threshold_ms` = BRAMA_NOT_GIVEN_U32: must be");
+    CONFIG(cleanup_interval_ms, (uint64_t)-5, "cleanup_interval_ms` = 18446744073709551611: must be");
+    CONFIG(inactive_threshold_ms, (uint64_t)-5,
+           "inactive_threshold_ms` = 18446744073709551611: must be a number of ms up to INT64_MAX, or BRAMA_NEVER");
     CONFIG(auto_register, 2, "auto_register` = 2: must be 0 or 1");
     CONFIG(auto_register, -1, "auto_register` = BRAMA_NEVER (-1): must be 0 or 1");
     CONFIG(background, 2, "background");
@@ -504,6 +509,26 @@ static void numbers(brama_t *m, brama_connection_t *db) {
     ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_configure(m, &config));
     MESSAGE_HAS("brama_new");
 
+    const uint64_t no_length[] = {0, (uint64_t)-5, (uint64_t)INT64_MAX + 1, BRAMA_NONE,
+                                  BRAMA_INHERIT_U64, BRAMA_NOT_GIVEN_U32};
+    for (size_t i = 0; i < sizeof no_length / sizeof *no_length; i++) {
+        REFUSED("expiry_ms", brama_open_circuit(m, "db", NULL, NULL, no_length[i]));
+        REFUSED("expiry_ms", brama_open_circuit_with(m, "db", NULL, NULL, no_length[i]));
+        REFUSED("expiry_ms", brama_connection_open_circuit(db, NULL, no_length[i]));
+        REFUSED("expiry_ms", brama_connection_open_circuit_with(db, NULL, no_length[i]));
+    }
+    REFUSED("expiry_ms", brama_connection_open_circuit(db, NULL, (uint64_t)-5));
+    MESSAGE_HAS("`expiry_ms` = 18446744073709551611: must be a number of ms up to INT64_MAX, "
+                "BRAMA_NEVER or BRAMA_NOT_GIVEN_U64");
+    CHECK(brama_connection_state(db) == BRAMA_STATE_CLOSED);
+    OK(brama_connection_open_circuit(db, NULL, INT64_MAX));
+    OK(brama_connection_reset_circuit(db));
+
+    /* A type, BRAMA_EVENT_STATE_CHANGE, in place of its bit. */
+    brama_filter_init(&filter);
+    filter.event_types = 1;
+    REFUSED("filter.event_types", brama_unsubscribe_matching(m, &filter));
+    MESSAGE_HAS("`filter.event_types` = 0x1: use BRAMA_EVENT_BIT(BRAMA_EVENT_...)");
     for (int bit = 0; bit < 32; bit++) {
         brama_filter_init(&filter);
         filter.event_types = UINT32_C(1) << bit;

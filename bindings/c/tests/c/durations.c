@@ -82,7 +82,7 @@ static void what_is_no_duration_is_refused_by_its_name(void) {
         {BRAMA_NOT_GIVEN_U32, "`duration_ms` = BRAMA_NOT_GIVEN_U32: must be"},
         {BRAMA_INHERIT_U32, "`duration_ms` = BRAMA_INHERIT_U32: must be"},
         /* The difference of an end that lies before its start. */
-        {(uint64_t)-5, "`duration_ms` = 18446744073709551611: must be a number of ms, at most"},
+        {(uint64_t)-5, "`duration_ms` = 18446744073709551611: must be a number of ms up to INT64_MAX"},
         {(uint64_t)INT64_MAX + 1, "`duration_ms` = 9223372036854775808: must be"},
     };
     struct world world = make_world();

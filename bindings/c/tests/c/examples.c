@@ -4,11 +4,18 @@
  */
 #include "check.h"
 
+#include <pthread.h>
+
 static int calls;
 
 static int connect_to_server(void) { return ++calls; }
 
-static void show(const char *name, const char *state) { CHECK(name != NULL && state != NULL); }
+static int shown;
+
+static void show(const char *name, const char *state) {
+    CHECK(name != NULL && state != NULL);
+    shown++;
+}
 
 static void errors(void) {
     /* Example of errors: */
@@ -84,8 +91,11 @@ static void guarded_call(brama_connection_t *db) {
     /* Example of permit: */
     brama_permit_t permit;
     uint64_t retry_after_ms;
-    if (brama_connection_acquire(db, &permit, &retry_after_ms) != BRAMA_OK)
+    const brama_result_t result = brama_connection_acquire(db, &permit, &retry_after_ms);
+    if (result == BRAMA_ERR_REJECTED && retry_after_ms != BRAMA_NEVER)
         printf("try again in %llu ms\n", (unsigned long long)retry_after_ms);
+    else if (result != BRAMA_OK)
+        fprintf(stderr, "%s\n", brama_last_error_message());
     else if (connect_to_server() >= 0)
         brama_permit_success(permit);
     else
@@ -94,9 +104,10 @@ static void guarded_call(brama_connection_t *db) {
 }
 
 static void cancelled_call(brama_connection_t *db) {
-    brama_permit_t permit;
-    OK(brama_connection_acquire(db, &permit, NULL));
     /* Example of permit_report: */
+    brama_permit_t permit;
+    if (brama_connection_acquire(db, &permit, NULL) != BRAMA_OK)
+        return;
     const int answer = connect_to_server();
     if (answer == -1)
         brama_permit_cancelled(permit); /* this program has given the call up */
@@ -194,20 +205,67 @@ static brama_subscription_t *subscribe(brama_t *gate) {
 }
 /* End. */
 
-static void queue(brama_t *gate) {
-    /* Example of queue: */
+/* Example of queue: */
+#include <poll.h>
+
+/* Shows the events until the queue is closed or its manager is shut down. The manager has a */
+/* background thread. Without one, give poll a time-out and call brama_poll in each round. */
+static void show_events(brama_queue_t *queue) {
+    brama_event_t events[64];
+    struct pollfd ready = {-1, POLLIN, 0};
+    bool closed = false;
+    if (brama_queue_fd(queue, &ready.fd) != BRAMA_OK)
+        return;
+    while (!closed) {
+        size_t count;
+        if (poll(&ready, 1, -1) < 0)
+            continue; /* a signal came */
+        /* Asked before the drain: an event may come between a drain and the end. */
+        closed = brama_queue_is_closed(queue);
+        do {
+            count = 0;
+            brama_queue_drain(queue, events, sizeof(brama_event_t), 64, &count);
+            for (size_t i = 0; i < count; i++)
+                show(events[i].connection, brama_event_type_name(events[i].event_type));
+        } while (count > 0);
+    }
+}
+
+static void watch(brama_t *gate) {
     brama_queue_t *queue;
     if (brama_queue_new(gate, NULL, 1024, &queue) != BRAMA_OK)
         return;
-    brama_reset_all(gate);
-    brama_event_t events[64];
-    size_t count = 0;
-    brama_queue_drain(queue, events, sizeof(brama_event_t), 64, &count);
-    for (size_t i = 0; i < count; i++)
-        show(events[i].connection, brama_event_type_name(events[i].event_type));
+    show_events(queue);
     brama_queue_free(queue);
-    /* End. */
-    CHECK(count > 0);
+}
+/* End. */
+
+static void *watcher(void *gate) {
+    watch(gate);
+    return NULL;
+}
+
+/* A queue without a filter wants every event, so something is published once the queue is there. */
+static void wait_for_events(brama_t *gate) {
+    brama_event_counts_t counts = BRAMA_EVENT_COUNTS_INIT;
+    do {
+        OK(brama_reset_all(gate));
+        OK(brama_event_counts(gate, &counts));
+    } while (counts.published == 0);
+}
+
+static void queue(void) {
+    brama_t *gate = brama_new(NULL);
+    pthread_t thread;
+    shown = 0;
+    CHECK(gate != NULL);
+    OK(brama_register(gate, "db", NULL, NULL, NULL));
+    CHECK(pthread_create(&thread, NULL, watcher, gate) == 0);
+    wait_for_events(gate);
+    OK(brama_shutdown(gate));
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(shown > 0);
+    brama_free(gate);
 }
 
 static void batch(brama_connection_t *db, brama_connection_t *search) {
@@ -261,7 +319,7 @@ int main(void) {
     status(db);
     snapshot(gate);
     save(gate);
-    queue(gate);
+    queue();
     batch(db, search);
     test_clock();
     OK(brama_poll(gate));

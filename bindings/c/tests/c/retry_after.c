@@ -134,7 +134,7 @@ static void what_is_no_wait_is_refused_by_its_name(void) {
         {BRAMA_NOT_GIVEN_U32, "`wait_ms` = BRAMA_NOT_GIVEN_U32: must be"},
         {BRAMA_INHERIT_U32, "`wait_ms` = BRAMA_INHERIT_U32: must be"},
         /* The difference of a date that lies in the past. */
-        {(uint64_t)-5, "`wait_ms` = 18446744073709551611: must be a number of ms, at most INT64_MAX"},
+        {(uint64_t)-5, "`wait_ms` = 18446744073709551611: must be a number of ms up to INT64_MAX"},
         {(uint64_t)INT64_MAX + 1, "`wait_ms` = 9223372036854775808: must be"},
     };
     struct world world = make_world();

@@ -90,6 +90,24 @@ void a_rejection_keeps_its_message() {
     THROWS(Rejected, "all probes of \"db\" are out", gate.call("db", [] {}));
 }
 
+void an_empty_permit_says_what_it_is() {
+    World world;
+    const auto db = world.gate.register_connection("db", fragile());
+    auto permit = db.acquire();
+    permit.success();
+    const std::string said = "`permit` = an empty Permit: already reported, released or moved";
+    const brama::Result<void> answers[] = {
+        permit.try_success(),        permit.try_success({{"a", "b"}}),
+        permit.try_failure(),        permit.try_failure("x", {{"a", "b"}}),
+        permit.try_ignore(),         permit.try_cancelled(),
+        permit.try_failure_for("x", Milliseconds(1)), permit.try_success_in(Milliseconds(1)),
+        permit.try_failure_in(Milliseconds(1))};
+    for (const auto& answer : answers) {
+        CHECK(answer.code() == brama::Code::invalid_argument);
+        CHECK(answer.message().find(said) != std::string::npos);
+    }
+}
+
 void a_failure_by_a_result_has_its_reason() {
     World world;
     const auto db = world.gate.register_connection("db", fragile());
@@ -155,6 +173,7 @@ void a_status_of_an_older_library_is_read_no_further() {
 int main() {
     a_result_keeps_its_message();
     a_rejection_keeps_its_message();
+    an_empty_permit_says_what_it_is();
     a_failure_by_a_result_has_its_reason();
     a_queue_keeps_what_its_vector_has_no_memory_for();
     a_status_of_an_older_library_is_read_no_further();
