@@ -151,8 +151,8 @@ macro_rules! setting_table {
 
             /// For how long a circuit whose probes have succeeded stays half-open and admits a
             /// growing share of the calls, until it closes. Two failures in a row open it again,
-            /// and so does a rate. At least 1 ms; rounded up to 2 ms. `None`: it closes at once.
-            /// Default none.
+            /// and so does a rate. At least 1 ms; the end is rounded up to an even ms of the clock.
+            /// `None`: it closes at once. Default none.
             ramp Ramp ramp_ms: optional_time = None;
 
             /// The share of the calls that a `ramp` admits at its start. Above 0.0, at most 1.0.
