@@ -49,3 +49,70 @@ def test_a_subclass_of_a_rejection_takes_its_own_arguments() -> None:
             super().__init__(retry_after=7, identifier=shop)
 
     assert (Closed("x").retry_after, Closed("x").identifier) == (7, "x")
+
+
+@pytest.mark.parametrize("bad", [-1, 1 << 63, (1 << 64) - 5])
+def test_a_message_names_the_smallest_and_the_largest_time(world: World, bad: int) -> None:
+    x = world.manager.register("x")
+    for zero_is_allowed in (
+        lambda: world.manager.shutdown(timeout=bad),
+        lambda: world.clock.advance(bad),
+        lambda: brama.ManualClock(bad),
+    ):
+        with pytest.raises(brama.InvalidArgument, match="must be 0 to 9223372036854775807 ms$"):
+            zero_is_allowed()
+    with pytest.raises(brama.InvalidArgument, match="must be 1 to 9223372036854775807 ms$"):
+        x.open_circuit(expiry=bad)
+    with pytest.raises(brama.InvalidConfig, match="must be 1 to 9223372036854775807 ms$"):
+        x.configure(expiry=bad)
+    assert x.state() == "closed"
+
+
+def test_a_capacity_out_of_range_names_the_range(world: World) -> None:
+    for capacity in (-1, 1 << 70):
+        with pytest.raises(brama.InvalidConfig, match="must be 1 to 16777216$"):
+            brama.Brama(event_capacity=capacity)
+        with pytest.raises(brama.InvalidConfig, match="must be 1 to 16777216$"):
+            world.manager.events(capacity=capacity)
+
+
+def test_messages_have_the_names_of_python(world: World) -> None:
+    x = world.manager.register("x")
+    for state, shown in {"open": '"open"', "closed": '"closed"', 5: "5ms"}.items():
+        with pytest.raises(brama.InvalidConfig) as refused:
+            x.configure(initial_state=state)
+        expected = f"invalid setting `initial_state` = {shown}: given at registration only"
+        assert str(refused.value) == expected
+    with pytest.raises(brama.InvalidConfig, match=r"at least `initial_expiry` \(50 ms\)"):
+        x.configure(expiry_strategy="progressive", initial_expiry=50, max_expiry=10)
+    with pytest.raises(brama.InvalidArgument, match="initial_expiry_ms"):
+        world.manager.snapshot(scope="initial_expiry_ms" * 200)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"), [("max_atempts", "max_attempts"), ("expire", "expiry"), ("slow_rate", "")]
+)
+def test_a_misspelled_setting_is_recognised(world: World, wrong: str, meant: str) -> None:
+    arguments: Any = {wrong: 3}
+    with pytest.raises(TypeError) as refused:
+        world.manager.register("x", **arguments)
+    said = str(refused.value)
+    assert f"unknown setting {wrong!r}" in said and "max_attempts, " in said
+    assert (f"did you mean {meant!r}?" in said) or not meant
+
+
+def test_a_setting_of_the_other_kind_says_so(world: World) -> None:
+    manager: Any = world.manager
+    for name in ("auto_register", "cleanup_interval", "background", "clock"):
+        with pytest.raises(TypeError, match=f"{name}.*only managers have it"):
+            manager.register("x", **{name: 3})
+    for name in ("metadata", "initial_state"):
+        with pytest.raises(TypeError, match=f"{name}.*only connections have it"):
+            manager.configure(**{name: "open"})
+
+
+def test_a_wrong_outcome_lists_the_right_ones(world: World) -> None:
+    world.manager.register("x")
+    with pytest.raises(TypeError, match='"success", "failure", "ignored".* not .failed.'):
+        with world.manager.guard("x", classify=lambda value: "failed") as call:
+            call.result(1)

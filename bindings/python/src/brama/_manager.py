@@ -405,11 +405,11 @@ class Brama(GuardedCalls):
             one, and an event that two callbacks did not get counts twice.
 
         Raises:
-            InvalidArgument: the time is negative.
+            InvalidArgument: the time is negative, or 2**63 ms or more.
         """
         ms = None
         if timeout is not None:
-            ms = _values.milliseconds("timeout", timeout, InvalidArgument)
+            ms = _values.milliseconds("timeout", timeout, InvalidArgument, smallest=0)
         deadline = None if ms is None else time.monotonic() + ms / 1000
         left = self._native.shutdown(_abi.NEVER if ms is None else ms)
         if is_inside_callback():
