@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 from typing import Any
 from unittest import mock
@@ -49,6 +50,45 @@ def test_a_subclass_of_a_rejection_takes_its_own_arguments() -> None:
             super().__init__(retry_after=7, identifier=shop)
 
     assert (Closed("x").retry_after, Closed("x").identifier) == (7, "x")
+
+
+def test_available_promises_no_admission(world: World) -> None:
+    x = world.manager.register("x", max_attempts=1, expiry=1_000)
+    x.failure()
+    assert not x.available()
+    world.clock.advance(1_000)
+    with x.acquire():
+        assert x.available() and world.manager.available("x")
+        with pytest.raises(brama.CircuitOpen):
+            x.acquire()
+    for ask in (brama.Connection.available, brama.available):
+        assert "still reject" in (inspect.getdoc(ask) or "")
+
+
+def test_a_save_after_the_end_is_refused() -> None:
+    """It would be empty, and would take the place of a good one."""
+    for auto_register in (False, True):
+        manager = brama.Brama(background=False, auto_register=auto_register)
+        manager.register("_")
+        manager.save()
+        assert manager.state_counts().closed == 1
+        manager.shutdown()
+        with pytest.raises(brama.ShutDown):
+            manager.save()
+
+
+def test_what_still_answers_after_the_end(world: World) -> None:
+    """As `shutdown` says."""
+    manager = world.manager
+    manager.register("x")
+    manager.shutdown()
+    assert (manager.available("x"), manager.state("x")) == (False, "unknown")
+    assert manager.snapshot() == [] and manager.state_counts() == brama.StateCounts(0, 0, 0)
+    assert manager.event_counts().dropped == 0
+    manager.poll()
+    manager.reset_all()
+    manager.unsubscribe()
+    assert manager.shutdown() == 0
 
 
 @pytest.mark.parametrize("bad", [-1, 1 << 63, (1 << 64) - 5])

@@ -65,7 +65,12 @@ class Connection(Unshared):
         return self._handle.scope
 
     def available(self) -> bool:
-        """Whether a call would be admitted now. This takes no permit and changes nothing."""
+        """False only while the circuit is open, and for a connection that is gone.
+
+        A half-open circuit may still reject the call: while its probes are out, and in a ramp. So
+        this is also True when `acquire` would raise. It takes no permit and changes nothing.
+        In the modes `"disabled"` and `"shadow"` it is True. After a shutdown it is False.
+        """
         return self._handle.available()
 
     def state(self) -> State:

@@ -336,6 +336,10 @@ class Manager(Owner):
         try:
             check(_save(self.address, byref(place), byref(length)))
             assert place.value is not None
+            # The library's save of a manager that was shut down is empty. Checked after the save,
+            # so that no shutdown falls in between.
+            if _status(self.address, b"_", None, byref(make_status())) == SHUT_DOWN:
+                raise failed(SHUT_DOWN)
             return ctypes.string_at(place.value, length.value)
         finally:
             _data_free(place)
