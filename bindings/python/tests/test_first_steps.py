@@ -156,3 +156,14 @@ def test_a_wrong_outcome_lists_the_right_ones(world: World) -> None:
     with pytest.raises(TypeError, match='"success", "failure", "ignored".* not .failed.'):
         with world.manager.guard("x", classify=lambda value: "failed") as call:
             call.result(1)
+
+
+def test_a_handle_takes_the_reason_as_permits_and_blocks_do(world: World) -> None:
+    x = world.manager.register("x", max_attempts=1)
+    assert x.failure("HTTP 503") == 1 and x.status().reason == "HTTP 503"
+    x.open_circuit("deploy", expiry=brama.NEVER)
+    assert x.status().reason == "deploy"
+    for by_name in (world.manager.failure, world.manager.open_circuit):
+        function: Any = by_name
+        with pytest.raises(TypeError):
+            function("x", "a reason, or a scope?")
