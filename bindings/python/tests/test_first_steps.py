@@ -167,3 +167,55 @@ def test_a_handle_takes_the_reason_as_permits_and_blocks_do(world: World) -> Non
         function: Any = by_name
         with pytest.raises(TypeError):
             function("x", "a reason, or a scope?")
+
+
+def test_after_a_close_by_hand_one_failure_opens_again(world: World) -> None:
+    x = world.manager.register("x", max_attempts=3)
+    for _ in range(3):
+        x.failure()
+    x.close_circuit()
+    assert (x.state(), x.failure()) == ("closed", 4) and x.state() == "open"
+    x.reset_circuit()
+    assert (x.state(), x.failure()) == ("closed", 1) and x.state() == "closed"
+
+
+def test_what_leaves_a_block_after_its_result_is_not_counted(world: World) -> None:
+    x = world.manager.register("x", max_attempts=1)
+    with pytest.raises(OSError), x.guard() as call:
+        call.result(200)
+        raise OSError
+    assert (x.status().total_successes, x.status().total_failures) == (1, 0)
+
+
+def test_a_call_whose_classify_raises_is_ignored(world: World) -> None:
+    x = world.manager.register("x", max_attempts=1)
+
+    def defect(value: object) -> None:
+        raise KeyError(value)
+
+    @x.circuit(classify=defect)
+    def returns() -> int:
+        return 1
+
+    @x.circuit(classify=defect)
+    def raises() -> int:
+        raise OSError
+
+    for function in (returns, raises):
+        with pytest.raises(KeyError):
+            function()
+    with pytest.raises(KeyError), x.guard(classify=defect) as call:
+        call.result(1)
+    status = x.status()
+    assert (status.total_successes, status.total_failures, status.total_ignored) == (0, 0, 3)
+
+
+def test_a_restored_opening_opened_when_it_was_restored(world: World) -> None:
+    world.manager.register("x", expiry=1_000).open_circuit()
+    data, saved_at = world.manager.save(), world.clock.unix_ms
+    for later, state in ((300, "open"), (100_000, "half_open")):
+        clock = brama.ManualClock(saved_at + later)
+        young = brama.Brama(clock=clock, background=False)
+        assert young.restore(data) == 1
+        status = young.register("x").status()
+        assert (status.state, status.opened_at) == (state, clock.unix_ms)
