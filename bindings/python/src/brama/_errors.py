@@ -82,6 +82,9 @@ class CircuitOpen(BramaError):
     mock: `brama.CircuitOpen(retry_after=5_000, identifier="db")`.
     """
 
+    #: The handle, until it was asked why the circuit opened. A slot: to set it needs no dict.
+    __slots__ = ("_circuit",)
+
     # The attributes are read from `args`. The package makes rejections by `rejection`, which does
     # not call `__init__`: that would make every rejection slower.
     def __init__(
@@ -102,20 +105,18 @@ class CircuitOpen(BramaError):
                 retry_after, identifier, scope, probes_out, cause, reason, evidence, recovering
             )
         elif (cause, reason, evidence) != UNKNOWN:
-            super().__init__(
-                retry_after, identifier, scope, probes_out, cause, reason, evidence
-            )
+            super().__init__(retry_after, identifier, scope, probes_out, cause, reason, evidence)
         elif probes_out:
             super().__init__(retry_after, identifier, scope, probes_out)
         else:
             super().__init__(retry_after, identifier, scope)
 
     if TYPE_CHECKING:
-        #: The handle, until it was asked why the circuit opened; and its answer.
         _circuit: Any
+        #: What the handle has answered.
         _why: Any
     else:
-        _circuit = _why = None
+        _why = None
 
     @property
     def retry_after(self) -> Optional[int]:
@@ -153,7 +154,7 @@ class CircuitOpen(BramaError):
 
     def _opening(self) -> Why:
         # `_circuit` is read first: a thread sets `_why` before it clears `_circuit`.
-        circuit, why = self._circuit, self._why
+        circuit, why = getattr(self, "_circuit", None), self._why
         if why is None:
             given = self.args[4:7]
             said = circuit.why() if circuit is not None else (*given, *UNKNOWN[len(given) :])
@@ -169,7 +170,6 @@ class CircuitOpen(BramaError):
             args = (self.retry_after, self.identifier, self.scope, self.probes_out, *why, *args[7:])
         # Notes, and attributes that the program has added.
         added = dict(vars(self))
-        added.pop("_circuit", None)
         added.pop("_why", None)
         return (type(self), args, added) if added else (type(self), args)
 
