@@ -45,6 +45,7 @@ def test_what_takes_a_setting_back() -> None:
 
 def test_the_largest_numbers_are_below_all_that_have_a_meaning() -> None:
     assert _values.LARGEST_U64 + 1 == constant("NONE")
+    assert _values.LONGEST < _values.LARGEST_U64
     assert _values.LARGEST_U32 + 1 == constant("NONE") % (1 << 32)
 
 

@@ -8,6 +8,7 @@ import pydoc
 import re
 import subprocess
 import sys
+import textwrap
 import typing
 from pathlib import Path
 from typing import Any, Union, cast
@@ -28,14 +29,20 @@ PAGES = ("README.md", "docs/coming-from.md", "docs/in-production.md")
 def printing(text: str) -> list[tuple[str, str]]:
     """The snippets of a page, and the output that the page shows for each."""
     found: list[tuple[str, str]] = re.findall(
-        r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL
+        r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", dedented(text), re.MULTILINE | re.DOTALL
     )
     assert len(found) == len(blocks(text, "python"))
     return found
 
 
 def blocks(text: str, kind: str) -> list[str]:
-    return re.findall(rf"^```{kind}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{kind}\n(.*?)^```$", dedented(text), re.MULTILINE | re.DOTALL)
+
+
+def dedented(text: str) -> str:
+    """A page whose blocks in lists begin at the margin."""
+    block = r"^  ```\w+\n(?:(?:  .*)?\n)*?  ```$"
+    return re.sub(block, lambda found: textwrap.dedent(found[0]), text, flags=re.MULTILINE)
 
 
 def test_the_readme_prints_what_it_says(program: Program) -> None:
@@ -44,6 +51,12 @@ def test_the_readme_prints_what_it_says(program: Program) -> None:
     assert len(snippets) >= 8
     out = program("\n".join(code for code, _ in snippets))
     assert out == "".join(text for _, text in snippets)
+
+
+def test_each_snippet_of_the_readme_is_whole(program: Program) -> None:
+    """A reader may copy one of them alone."""
+    for code, text in printing(README):
+        assert program(code) == text, code
 
 
 def test_the_page_in_production_prints_what_it_says(program: Program) -> None:

@@ -112,6 +112,24 @@ with brama.guard("x", include=[OSError], classify=lambda r: "failure") as call:
     call.success(duration=7.5)
     call.success(duration="30")  # wrong
 brama.circuit("x", fallback_on="sometimes")  # wrong
+handle = brama.connection("x")
+def add(a: int, *, b: int = 0) -> int: return a + b
+handle.call(add, 1, b=2).bit_length()
+handle.call(add, "1")  # wrong
+handle.call(add)  # wrong
+handle.call(add, 1, c=2)  # wrong
+handle.failure("HTTP 503")
+handle.open_circuit("deploy", expiry=brama.NEVER)
+brama.failure("x", "HTTP 503")  # wrong
+def answer(value: object) -> brama.Outcome: return brama.Outcome.SUCCESS
+classify: brama.Classifier = answer
+failures: brama.Exceptions = [OSError]
+brama.guard("x", include=failures, classify=classify)
+brama.CircuitOpen()
+brama.CircuitOpen(retry_after=5, identifier="x")
+brama.CircuitOpen(after=5)  # wrong
+@brama.circuit  # wrong
+def bare(a: int) -> int: return a
 status: brama.Status = brama.status("x")
 """
 

@@ -27,6 +27,7 @@ milliseconds. Times are Unix milliseconds. Every error is a `BramaError`, except
 type raises `TypeError`.
 """
 
+from ._circuit import Identifier
 from ._clock import ManualClock
 from ._connection import Connection
 from ._default import (
@@ -70,12 +71,13 @@ from ._errors import (
     ShutDown,
     Stale,
 )
-from ._events import Event, EventType
+from ._events import Event, EventType, EventTypes
+from ._fallback import FallbackOn
 from ._ffi import version as _version
 from ._guard import Guard, GuardedCall
 from ._manager import Brama
 from ._permit import Permit
-from ._policy import Outcome
+from ._policy import Classifier, Exceptions, Outcome
 from ._settings import (
     INHERIT,
     NEVER,
@@ -87,8 +89,8 @@ from ._settings import (
 )
 from ._status import Cause, EventCounts, Settings, State, StateCounts, Status
 from ._stream import EventStream
-from ._subscription import Subscription
-from ._values import NO_SCOPE, Duration
+from ._subscription import Predicate, Subscription
+from ._values import NO_SCOPE, Duration, Lasted
 
 __version__ = _version()
 
@@ -102,6 +104,7 @@ __all__ = [
     "BramaError",
     "Cause",
     "CircuitOpen",
+    "Classifier",
     "Connection",
     "ConnectionSettings",
     "Duration",
@@ -109,17 +112,23 @@ __all__ = [
     "EventCounts",
     "EventStream",
     "EventType",
+    "EventTypes",
+    "Exceptions",
     "ExpiryStrategy",
+    "FallbackOn",
     "Guard",
     "GuardedCall",
+    "Identifier",
     "InvalidArgument",
     "InvalidConfig",
+    "Lasted",
     "ManagerSettings",
     "ManualClock",
     "Mode",
     "NotFound",
     "Outcome",
     "Permit",
+    "Predicate",
     "Settings",
     "ShutDown",
     "Stale",

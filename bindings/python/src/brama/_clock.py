@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import _ffi
 from ._errors import InvalidArgument
 from ._owner import Unshared
-from ._values import Duration, milliseconds, whole
+from ._values import LONGEST, Duration, milliseconds, whole
 
 
 class ManualClock(Unshared):
@@ -28,7 +28,7 @@ class ManualClock(Unshared):
     """
 
     def __init__(self, unix_ms: int = 1_000_000_000_000) -> None:
-        start = whole("unix_ms", unix_ms, (1 << 63) - 1, InvalidArgument)
+        start = whole("unix_ms", unix_ms, LONGEST, InvalidArgument, " ms", smallest=0)
         self._clock = _ffi.Clock(start)
 
     def advance(self, by: Duration) -> None:
@@ -38,9 +38,9 @@ class ManualClock(Unshared):
             by: milliseconds, or a timedelta. The clock stops 34 years after its start.
 
         Raises:
-            InvalidArgument: `by` is negative.
+            InvalidArgument: `by` is negative, or 2**63 ms or more.
         """
-        self._clock.advance(milliseconds("by", by, InvalidArgument))
+        self._clock.advance(milliseconds("by", by, InvalidArgument, smallest=0))
 
     @property
     def unix_ms(self) -> int:

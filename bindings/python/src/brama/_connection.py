@@ -19,10 +19,11 @@ from ._owner import Unshared
 from ._permit import Permit
 from ._policy import DEFAULT, Classifier, Exceptions, policy_of
 from ._run import Runner
-from ._settings import ConnectionSettings, Never, Unpack
+from ._settings import ConnectionSettings, Never, ParamSpec, Unpack
 from ._status import State, Status, state_of, status_of
 from ._values import Duration, Lasted
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -65,7 +66,12 @@ class Connection(Unshared):
         return self._handle.scope
 
     def available(self) -> bool:
-        """Whether a call would be admitted now. This takes no permit and changes nothing."""
+        """False only while the circuit is open, and for a connection that is gone.
+
+        A half-open circuit may still reject the call: while its probes are out, and in a ramp. So
+        this is also True when `acquire` would raise. It takes no permit and changes nothing.
+        In the modes `"disabled"` and `"shadow"` it is True. After a shutdown it is False.
+        """
         return self._handle.available()
 
     def state(self) -> State:
@@ -104,8 +110,8 @@ class Connection(Unshared):
 
     def failure(
         self,
-        *,
         reason: Optional[str] = None,
+        *,
         metadata: Optional[Mapping[str, str]] = None,
         duration: Optional[Lasted] = None,
         retry_after: Optional[Duration] = None,
@@ -216,7 +222,7 @@ class Connection(Unshared):
             fallback_on=fallback_on,
         )
 
-    def call(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls a function, guarded: an `Exception` is a failure.
 
         If the function returns an awaitable, so does this method, and the awaitable's outcome
@@ -234,8 +240,8 @@ class Connection(Unshared):
 
     def open_circuit(
         self,
-        *,
         reason: Optional[str] = None,
+        *,
         expiry: Union[Duration, Never, None] = None,
         metadata: Optional[Mapping[str, str]] = None,
     ) -> None:

@@ -7,7 +7,7 @@ report has counted in the totals (`Stale`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Optional, Tuple
 
 if TYPE_CHECKING:
     from ._status import Cause
@@ -77,38 +77,55 @@ class CircuitOpen(BramaError):
     circuit at the first use of one of them. `str`, a copy and a pickle of the error use them, too.
     From then on they stay as they are. Until then the error holds the connection, so no cleanup
     removes it. All are None if the connection is gone, or its manager was shut down.
+
+    Tests may make one, without arguments or by keywords, for example as the `side_effect` of a
+    mock: `brama.CircuitOpen(retry_after=5_000, identifier="db")`.
     """
 
-    # The attributes are read from `args`. An `__init__` in Python would make every rejection
-    # slower.
+    #: The handle, until it was asked why the circuit opened. A slot: to set it needs no dict.
+    __slots__ = ("_circuit",)
+
+    # The attributes are read from `args`. The package makes rejections by `rejection`, which does
+    # not call `__init__`: that would make every rejection slower.
+    def __init__(
+        self,
+        retry_after: Optional[int] = None,
+        identifier: str = "",
+        scope: Optional[str] = None,
+        probes_out: bool = False,
+        cause: Optional[Cause] = None,
+        reason: Optional[str] = None,
+        evidence: Optional[str] = None,
+        recovering: bool = False,
+    ) -> None:
+        # Without the defaults at the end, as `rejection` makes them: a copy then has the same
+        # `args`.
+        if recovering:
+            super().__init__(
+                retry_after, identifier, scope, probes_out, cause, reason, evidence, recovering
+            )
+        elif (cause, reason, evidence) != UNKNOWN:
+            super().__init__(retry_after, identifier, scope, probes_out, cause, reason, evidence)
+        elif probes_out:
+            super().__init__(retry_after, identifier, scope, probes_out)
+        else:
+            super().__init__(retry_after, identifier, scope)
+
     if TYPE_CHECKING:
-
-        def __init__(
-            self,
-            retry_after: Optional[int],
-            identifier: str,
-            scope: Optional[str] = None,
-            probes_out: bool = False,
-            cause: Optional[Cause] = None,
-            reason: Optional[str] = None,
-            evidence: Optional[str] = None,
-            recovering: bool = False,
-        ) -> None: ...
-
-        #: The handle, until it was asked why the circuit opened; and its answer.
         _circuit: Any
+        #: What the handle has answered.
         _why: Any
     else:
-        _circuit = _why = None
+        _why = None
 
     @property
     def retry_after(self) -> Optional[int]:
-        after: Optional[int] = self.args[0]
+        after: Optional[int] = self.args[0] if self.args else None
         return after
 
     @property
     def identifier(self) -> str:
-        return str(self.args[1])
+        return str(self.args[1]) if len(self.args) > 1 else ""
 
     @property
     def scope(self) -> Optional[str]:
@@ -137,7 +154,7 @@ class CircuitOpen(BramaError):
 
     def _opening(self) -> Why:
         # `_circuit` is read first: a thread sets `_why` before it clears `_circuit`.
-        circuit, why = self._circuit, self._why
+        circuit, why = getattr(self, "_circuit", None), self._why
         if why is None:
             given = self.args[4:7]
             said = circuit.why() if circuit is not None else (*given, *UNKNOWN[len(given) :])
@@ -153,11 +170,11 @@ class CircuitOpen(BramaError):
             args = (self.retry_after, self.identifier, self.scope, self.probes_out, *why, *args[7:])
         # Notes, and attributes that the program has added.
         added = dict(vars(self))
-        added.pop("_circuit", None)
         added.pop("_why", None)
         return (type(self), args, added) if added else (type(self), args)
 
     def __str__(self) -> str:
+        name = f" of {self.identifier!r}" if self.identifier else ""
         scope = "" if self.scope is None else f" in scope {self.scope!r}"
         after = self.retry_after
         when = "it is held open" if after is None else f"ask again in {after} ms"
@@ -169,6 +186,8 @@ class CircuitOpen(BramaError):
             counted = "" if evidence is None else f", {evidence}"
             text = "" if reason is None else f": {reason}"
             opened = f" ({cause}{counted}{text})"
-        return (
-            f"the circuit of {self.identifier!r}{scope} does not admit the call{opened}: {why}{when}"
-        )
+        return f"the circuit{name}{scope} does not admit the call{opened}: {why}{when}"
+
+
+#: `rejection(CircuitOpen, …)` makes one with these `args`, without a call of `__init__`.
+rejection: Callable[..., CircuitOpen] = CircuitOpen.__new__

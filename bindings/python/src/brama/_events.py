@@ -17,7 +17,7 @@ class EventType(StrEnum):
     STATE_CHANGE = "state_change"
     """The circuit's state changed."""
     REGISTRATION = "registration"
-    """A connection was registered."""
+    """A connection was registered. `connection_registered` follows; one of the two is enough."""
     FAILURE = "failure"
     """A failure was reported. May be dropped under overload."""
     SUCCESS = "success"
@@ -27,13 +27,14 @@ class EventType(StrEnum):
     CLEANUP = "cleanup"
     """A connection was removed because it was not used."""
     CIRCUIT_OPENED = "circuit_opened"
-    """The circuit opened, or an open one was given another deadline."""
+    """The circuit opened, or an open one was given another deadline. A `state_change` comes before
+    it, if the state changed."""
     CIRCUIT_CLOSED = "circuit_closed"
     """The circuit closed."""
     CIRCUIT_RESET = "circuit_reset"
     """The circuit was reset."""
     CONNECTION_REGISTERED = "connection_registered"
-    """A connection was registered."""
+    """The same as `registration`, which comes before it."""
     CONNECTION_UNREGISTERED = "connection_unregistered"
     """A connection was unregistered."""
     CIRCUIT_HALF_OPENED = "circuit_half_opened"
@@ -72,7 +73,7 @@ class Event:
     """Numbers the registrations of a manager. A name that is registered again has a larger
     number."""
     connection: str
-    """The connection's identifier."""
+    """The connection's identifier: `Status.identifier`."""
     scope: Optional[str]
     previous_state: State
     """`State.UNKNOWN` for a registration."""

@@ -161,7 +161,14 @@ _EXCEPTIONS = {
 }
 
 
-_IN_C = re.compile("_ms`")
+#: Words of the library's messages that are not Python's, and Python's.
+_FOREIGN = [
+    (re.compile(r"_ms`"), "`"),  # `expiry_ms` is `expiry` here.
+    (re.compile(r"\binitial_expiry_ms\b"), "`initial_expiry`"),
+    (re.compile(r"(?<=^invalid setting `initial_state` = )HeldOpen\b"), '"open"'),
+    (re.compile(r"(?<=^invalid setting `initial_state` = )Closed\b"), '"closed"'),
+    (re.compile(r"(?<=^invalid setting `initial_state` = )Open\((.*?)\)"), r"\1"),
+]
 
 
 def version() -> str:
@@ -178,7 +185,8 @@ def failed(code: Optional[int] = None) -> Exception:
         code = int(_abi_code())
     message = _abi_message().decode("utf-8", "replace")
     if code == INVALID_CONFIG or code == INVALID_ARGUMENT:
-        message = _IN_C.sub("`", message)  # `expiry_ms` is `expiry` here.
+        for foreign, ours in _FOREIGN:
+            message = foreign.sub(ours, message)
     return _EXCEPTIONS.get(code, _errors.BramaError)(message)
 
 
@@ -328,6 +336,10 @@ class Manager(Owner):
         try:
             check(_save(self.address, byref(place), byref(length)))
             assert place.value is not None
+            # The library's save of a manager that was shut down is empty. Checked after the save,
+            # so that no shutdown falls in between.
+            if _status(self.address, b"_", None, byref(make_status())) == SHUT_DOWN:
+                raise failed(SHUT_DOWN)
             return ctypes.string_at(place.value, length.value)
         finally:
             _data_free(place)

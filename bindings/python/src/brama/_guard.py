@@ -125,13 +125,18 @@ class GuardedCall(Unshared):
         self._own().report_in_block(IGNORED)
 
     def result(self, value: T) -> T:
-        """Reports what the guard's `classify` says of a value: of a response, for example.
+        """Reports what the guard's `classify` says of a value: of a response, for example. Without
+        a `classify`, or if it returns None, that is a success.
+
+        The block has reported then. An exception that leaves it later is not counted.
 
         Returns:
             The value.
 
         Raises:
             Stale: the block has reported already, or has ended.
+            What `classify` raises: nothing is reported then. The exception leaves the block as
+                others do, and `classify` is asked about it.
         """
         call, guard = self._own(), self._guard()
         assert guard is not None  # Its block holds it.

@@ -77,7 +77,8 @@ class GuardedCalls(Publisher):
             classify: given the exception, or what the block gives to `result`, returns an
                 `Outcome`, or None to leave it to `include` and `exclude`. A pair of an
                 `Outcome` and a str gives the reason of a failure, too. It is asked about
-                cancellations, too.
+                cancellations, too. If it raises, the call is ignored, and the exception passes
+                on: so a defect in it never opens the circuit.
 
         Raises, when entered:
             CircuitOpen: the circuit does not admit the call.
@@ -163,7 +164,8 @@ class GuardedCalls(Publisher):
             classify: given the result or the exception, returns an `Outcome`, or None to
                 leave it to `include` and `exclude`. A pair of an `Outcome` and a str gives
                 the reason of a failure, too. It is asked about cancellations, too, and
-                about each exception of a group.
+                about each exception of a group. If it raises, the call is ignored, and the
+                exception passes on: so a defect in it never opens the circuit.
             fallback: called with the same arguments; its result takes the place of the
                 call's. It may be an `async def` if the decorated function is one. If it has
                 a keyword-only parameter `error`, it is given the exception, or None if

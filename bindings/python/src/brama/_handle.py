@@ -16,7 +16,7 @@ from . import _ffi
 from ._abi import NEVER, NOT_FOUND, OK, OPEN_FROM, PASS_LIMIT, RAMP_FROM, REJECTED, STATES
 from ._abi import TAKES_BACK, Fields, Key, Pairs
 from ._call import COUNTED, Call, last_failure, ride
-from ._errors import UNKNOWN, BramaError, CircuitOpen, Why
+from ._errors import UNKNOWN, BramaError, CircuitOpen, Why, rejection as made
 from ._owner import Owner, gone
 from ._status import cause_of, evidence_of
 from ._structs import make_status, metadata_of, options_of, report_of
@@ -151,12 +151,12 @@ class Handle(Owner):
             # No call has these words, so the next rejection uses them again.
             self.spare.append(spare)
             if after <= _LONGEST_HINT:
-                rejection = self._hinted(after, read, self.word.value)
+                refused = self._hinted(after, read, self.word.value)
             else:
                 when = None if after == NEVER else after
-                rejection = CircuitOpen(when, self.identifier, self.scope)
-            rejection._circuit = self
-            return rejection
+                refused = made(CircuitOpen, when, self.identifier, self.scope)
+            refused._circuit = self
+            return refused
         if code == OK:
             call = Call(self, ticket, last_failure[0], words)
             if _ffi.permit_is_half_open(ticket):
@@ -172,10 +172,10 @@ class Handle(Owner):
         """A rejection with a short wait: by a half-open circuit, or by an open one whose time is
         nearly over. The pass word's values before and after the rejection tell which."""
         if now >= OPEN_FROM:
-            return CircuitOpen(after, self.identifier, self.scope)
+            return made(CircuitOpen, after, self.identifier, self.scope)
         if now >= RAMP_FROM or RAMP_FROM <= before < OPEN_FROM:
-            return CircuitOpen(after, self.identifier, self.scope, False, None, None, None, True)
-        return CircuitOpen(after, self.identifier, self.scope, True)
+            return made(CircuitOpen, after, self.identifier, self.scope, False, None, None, None, True)
+        return made(CircuitOpen, after, self.identifier, self.scope, True)
 
     def _another(self) -> Tuple[Words, c_uint64, Ticket, Any]:
         words, wait = Words(), c_uint64()

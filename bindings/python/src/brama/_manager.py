@@ -161,9 +161,11 @@ class Brama(GuardedCalls):
     # Ask, call, report.
 
     def available(self, identifier: str, *, scope: Optional[str] = None) -> bool:
-        """Whether a call would be admitted now. False for an unknown name.
+        """False only while the circuit is open, and for an unknown name.
 
-        This takes no permit and changes nothing.
+        A half-open circuit may still reject the call: while its probes are out, and in a ramp. So
+        this is also True when `acquire` would raise. It takes no permit and changes nothing.
+        In the modes `"disabled"` and `"shadow"` it is True. After a shutdown it is False.
 
         Raises:
             InvalidArgument: the identifier or the scope is not valid.
@@ -283,11 +285,7 @@ class Brama(GuardedCalls):
         self._native.control("reset", key(identifier, scope))
 
     def reset_all(self) -> None:
-        """Resets every circuit.
-
-        Raises:
-            ShutDown
-        """
+        """Resets every circuit. After a shutdown there is none."""
         self._native.reset_all()
 
     # Monitoring.
@@ -334,6 +332,9 @@ class Brama(GuardedCalls):
         totals. Not saved are settings, metadata, windows, rates, the times of reports, and what
         waits for a registration. A circuit in the mode `"disabled"` is saved in the state that
         applies when the mode ends. Save before `shutdown`: afterwards there are no circuits.
+
+        Raises:
+            ShutDown
         """
         return self._native.save()
 
@@ -372,10 +373,8 @@ class Brama(GuardedCalls):
         """Handles expiries and cleanup that are due, and runs callbacks that have no thread.
 
         Inside a callback it does nothing. With a background thread it is harmless. A
-        `KeyboardInterrupt` in a callback is raised here after all callbacks have run.
-
-        Raises:
-            ShutDown
+        `KeyboardInterrupt` in a callback is raised here after all callbacks have run. After a
+        shutdown it does nothing.
         """
         if self._is_inside_callback():
             return
@@ -385,8 +384,12 @@ class Brama(GuardedCalls):
     def shutdown(self, timeout: Optional[Duration] = None) -> int:
         """Shuts the manager down.
 
-        It admits no call any more, and every operation raises `ShutDown`. Waiting events are
-        delivered to callbacks, subscriptions end, and threads are joined.
+        It admits no call any more, and has no connections. Operations raise `ShutDown`, except
+        these: `available` returns False, `state` returns `"unknown"`, `snapshot` is empty, and
+        `state_counts` are zero. `event_counts` still counts. `poll`, `reset_all`, `unsubscribe` and
+        `shutdown` do nothing.
+
+        Waiting events are delivered to callbacks, subscriptions end, and threads are joined.
 
         When the time is over, waiting events are not delivered any more. A callback that is
         running goes on, and nothing waits for it. Events in an `EventStream` can still be
@@ -405,11 +408,11 @@ class Brama(GuardedCalls):
             one, and an event that two callbacks did not get counts twice.
 
         Raises:
-            InvalidArgument: the time is negative.
+            InvalidArgument: the time is negative, or 2**63 ms or more.
         """
         ms = None
         if timeout is not None:
-            ms = _values.milliseconds("timeout", timeout, InvalidArgument)
+            ms = _values.milliseconds("timeout", timeout, InvalidArgument, smallest=0)
         deadline = None if ms is None else time.monotonic() + ms / 1000
         left = self._native.shutdown(_abi.NEVER if ms is None else ms)
         if is_inside_callback():

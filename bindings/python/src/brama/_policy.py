@@ -166,8 +166,8 @@ class Policy:
         # that is classified.
         if outcome is None or not isinstance(reason, (str, type(None))):
             raise TypeError(
-                "classify must return a brama.Outcome, a pair of one and the reason (a str), or "
-                f"None, not {answer!r:.80}"
+                'classify must return a brama.Outcome ("success", "failure", "ignored"), a pair of '
+                f"one and the reason (a str), or None, not {answer!r:.80}"
             )
         return outcome, text_of(reason) if reason else None
 

@@ -89,7 +89,9 @@ class Publisher(Unshared):
             if function is not None:
                 refuse_coroutines(name, function)
         pattern = self._pattern(connection, scope, events)
-        room = _values.whole("capacity", capacity, _values.LARGEST_U64)
+        room = _values.whole(
+            "capacity", capacity, _values.LARGEST_U64, rule="must be 1 to 16777216"
+        )
         queue = self._native.queue(*pattern, room)
         if callback is None:
             stream = EventStream(self, queue, filter, self._errors)

@@ -7,6 +7,7 @@ for type checkers. `bindings/c/tests/header.rs` says which lines a new setting n
 
 from __future__ import annotations
 
+import difflib
 import sys
 from datetime import timedelta
 from enum import Enum
@@ -26,6 +27,22 @@ from ._values import (
     whole,
     wrong_type,
 )
+
+if sys.version_info >= (3, 10):
+    from typing import ParamSpec as ParamSpec
+elif TYPE_CHECKING:
+    from typing_extensions import ParamSpec as ParamSpec
+else:
+
+    class ParamSpec(list):
+        """`ParamSpec` where `typing` has none, so that annotations can be evaluated. A list, as
+        `Callable` wants one."""
+
+        args = kwargs = Any
+
+        def __init__(self, name):
+            super().__init__()
+
 
 if sys.version_info >= (3, 11):
     from enum import StrEnum as StrEnum
@@ -114,7 +131,10 @@ class Mode(StrEnum):
 
 class ConnectionSettings(TypedDict, total=False):
     """Settings of one connection. A setting that is not given, or that `INHERIT` takes back,
-    follows the manager's."""
+    follows the manager's.
+
+    `help` shows the names and types only. The table of settings in the README says what each one
+    means, and so does the reference that `pdoc brama` makes."""
 
     max_attempts: Union[int, Unlimited, Inherit, None]
     """Failures that open the circuit: in a row, or within `window`. None or `UNLIMITED`: no
@@ -126,7 +146,8 @@ class ConnectionSettings(TypedDict, total=False):
     initial_expiry: Union[Duration, Inherit]
     """The first expiry of the progressive strategy. Default: `expiry`."""
     max_expiry: Union[Duration, Inherit]
-    """The longest expiry of the progressive strategy. Default: ten times `initial_expiry`."""
+    """The longest expiry of the progressive strategy. Without effect in another strategy. Default:
+    ten times `initial_expiry`."""
     backoff_factor: Union[float, Inherit]
     """The factor from each progressive expiry to the next, at least 1.0. Default 2.0."""
     jitter: Union[float, Inherit]
@@ -201,7 +222,10 @@ class ConnectionSettings(TypedDict, total=False):
 
 class ManagerSettings(TypedDict, total=False):
     """Settings of a manager: those of connections that have no setting of their own, and more.
-    `INHERIT` stands for the default."""
+    `INHERIT` stands for the default.
+
+    `help` shows the names and types only. The table of settings in the README says what each one
+    means, and so does the reference that `pdoc brama` makes."""
 
     max_attempts: Union[int, Unlimited, Inherit, None]
     expiry_strategy: Union[ExpiryStrategy, str, Inherit]
@@ -258,7 +282,7 @@ def _count(name: str, value: Any) -> int:
 
 
 def _capacity(name: str, value: Any) -> int:
-    return whole(name, value, LARGEST_U64)
+    return whole(name, value, LARGEST_U64, rule="must be 1 to 16777216")
 
 
 def _reports(name: str, value: Any) -> int:
@@ -383,12 +407,22 @@ _OF_NEW_MANAGER: Dict[str, Field] = {
 }
 
 
+def _unknown(name: str, known: List[str]) -> TypeError:
+    """The error for a setting that is not among those of a connection, or of a manager."""
+    if name in _OF_NEW_MANAGER:
+        return TypeError(f"unknown setting {name!r}: only managers have it, not connections")
+    if name in _OF_CONNECTION or name == "metadata":
+        return TypeError(f"unknown setting {name!r}: only connections have it, not managers")
+    near = difflib.get_close_matches(name, known, n=1)
+    meant = f": did you mean {near[0]!r}?" if near else "."
+    return TypeError(f"unknown setting {name!r}{meant} Known are {', '.join(known)}")
+
+
 def _fields(known: Mapping[str, Field], given: Mapping[str, Any], more: List[str]) -> Fields:
     fields: Fields = {}
     for name, value in given.items():
         if name not in known:
-            names = ", ".join([*known, *more])
-            raise TypeError(f"unknown setting {name!r}; known are: {names}")
+            raise _unknown(name, [*known, *more])
         field, convert = known[name]
         if value is INHERIT and name in _OF_MANAGER:
             fields[field] = _abi.TAKES_BACK[field]

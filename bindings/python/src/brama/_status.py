@@ -128,6 +128,8 @@ class Status:
     last_failure_time: Optional[int]
     """May be early as `last_success_time` may."""
     opened_at: Optional[int]
+    """When the circuit opened last. `restore` is an opening of its own: of a circuit that it
+    opened, this is the time of the restore."""
     last_state_change: Optional[int]
     time_in_state: int
     """Since the last change of state; since registration before the first."""
@@ -168,7 +170,8 @@ class Status:
     would_reject: int = 0
     """Calls that passed in the mode `"shadow"`, and that `"normal"` would have rejected."""
     probes_out: int = 0
-    """Probes that are out now: admitted, not reported, and with a lease that has not ended."""
+    """How many probes are out now: admitted, not reported, and with a lease that has not ended.
+    (`CircuitOpen.probes_out` is a bool: whether all of them are.)"""
     opened_calls: Optional[int] = None
     """The calls that had been counted when a rate opened the circuit last, also after the circuit
     has closed. None if no rate did, or if the number is not known."""

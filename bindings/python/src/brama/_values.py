@@ -36,6 +36,8 @@ _NO_CALLS = (0xFFFF_FFFD, 0xFFFF_FFFE)
 #: The largest numbers without a special meaning for the library.
 LARGEST_U32 = 0xFFFF_FFFB
 LARGEST_U64 = 0xFFFF_FFFF_FFFF_FFFB
+#: The longest time in milliseconds.
+LONGEST = 0x7FFF_FFFF_FFFF_FFFF
 #: Doubles with a special meaning for the library are not above this number.
 _MEANINGS = -1.0e300
 
@@ -137,13 +139,18 @@ def whole(
     error: Type[BramaError] = InvalidConfig,
     unit: str = "",
     rule: Optional[str] = None,
+    smallest: int = 1,
 ) -> int:
-    """A whole number from 0 to `largest`. The library validates the rest."""
+    """A whole number from 0 to `largest`. The library validates the rest.
+
+    Args:
+        smallest: the smallest number that the library accepts, for the message.
+    """
     if isinstance(value, bool) or not isinstance(value, int):
         raise wrong_type(argument, value, "an int")
     if not 0 <= value <= largest:
         make = invalid_setting if error is InvalidConfig else invalid
-        raise make(argument, value, rule or f"must be 1 to {largest}{unit}")
+        raise make(argument, value, rule or f"must be {smallest} to {largest}{unit}")
     return value
 
 
@@ -152,9 +159,11 @@ def milliseconds(
     value: Duration,
     error: Type[BramaError] = InvalidConfig,
     rule: Optional[str] = None,
+    smallest: int = 1,
 ) -> int:
     """A length of time in milliseconds, rounded up."""
-    return whole(argument, _in_milliseconds(argument, value), LARGEST_U64, error, " ms", rule)
+    ms = _in_milliseconds(argument, value)
+    return whole(argument, ms, LONGEST, error, " ms", rule, smallest)
 
 
 def wait(argument: str, value: Optional[Duration]) -> int:
