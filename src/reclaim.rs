@@ -218,7 +218,7 @@ shipped! {
     /// it some milliseconds, which is better spent where a manager is made than in the
     /// first pin.
     pub(crate) fn prepare() {
-        crate::sys::fork::on_child(begin_anew);
+        crate::sys::fork::on_child(begin_again);
         membarrier::is_granted();
     }
 
@@ -232,11 +232,11 @@ shipped! {
 
     /// In the child of a fork: leaves the parent's readers behind. Allocates and
     /// frees nothing.
-    fn begin_anew() {
-        membarrier::begin_anew();
-        DOMAIN.begin_anew();
+    fn begin_again() {
+        membarrier::begin_again();
+        DOMAIN.begin_again();
         set_here(ptr::null());
-        epochs::begin_anew();
+        epochs::begin_again();
     }
 }
 

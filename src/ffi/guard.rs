@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_failure_is_told_whatever_it_was() {
+    fn the_last_failure_is_reported_whatever_it_was() {
         let rejected = || Error::Rejected(Rejected::unnamed(RejectionKind::HeldOpen, None));
         let refuse = |error: Error| result(|| Err(error.into()));
         assert_eq!(refuse(Error::Stale), BRAMA_ERR_STALE);

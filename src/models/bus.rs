@@ -3,14 +3,14 @@
 //!
 //! | mutation | caught by |
 //! |---|---|
-//! | `missing-by-a-store`, `taking-what-was-missed-by-a-store` | `two_changes_without_room_are_told` |
+//! | `missing-by-a-store`, `taking-what-was-missed-by-a-store` | `two_changes_without_room_are_delivered` |
 //! | `noting-a-record-again` | `a_record_that_is_found_twice_loses_nothing` |
-//! | `outdated-notices-as-they-are` | `two_changes_with_room_are_told` |
-//! | `leaving-before-the-mark` | `a_change_that_found_no_room_is_told` |
+//! | `outdated-notices-as-they-are` | `two_changes_with_room_are_delivered` |
+//! | `leaving-before-the-mark` | `a_change_that_found_no_room_is_delivered` |
 //! | `unlisted-before-the-mark`, `taking-unlisted-by-a-store` | `a_change_of_a_late_registration_is_delivered` |
-//! | `born-without-interest`, `interest-known-before-it-is-learned` | `a_change_before_the_interest_is_learned_is_told` |
-//! | `learning-without-a-fence` | `a_change_after_a_subscription_is_told` |
-//! | `changing-without-a-fence` | `a_change_that_a_subscriber_does_not_see_yet_is_told` |
+//! | `born-without-interest`, `interest-known-before-it-is-learned` | `a_change_before_the_interest_is_learned_is_delivered` |
+//! | `learning-without-a-fence` | `a_change_after_a_subscription_is_delivered` |
+//! | `changing-without-a-fence` | `a_change_that_a_subscriber_does_not_see_yet_is_delivered` |
 //! | `interest-learned-on-top` | `interest_that_is_learned_late_is_not_stale` |
 
 use std::time::Duration;
@@ -214,17 +214,17 @@ fn check(
 
 // The change is no opening: an opening always leaves the record on the stack, for its expiry.
 #[test]
-fn a_change_that_found_no_room_is_told() {
+fn a_change_that_found_no_room_is_delivered() {
     check(2, &[State::HalfOpen], || Shared::new(false));
 }
 
 #[test]
-fn two_changes_without_room_are_told() {
+fn two_changes_without_room_are_delivered() {
     check(1, &[State::Open, State::HalfOpen], || Shared::new(false));
 }
 
 #[test]
-fn two_changes_with_room_are_told() {
+fn two_changes_with_room_are_delivered() {
     check(2, &[State::Open, State::HalfOpen], || {
         let shared = Shared::just_registered();
         shared.record.learn_interest(&*shared.bus);
@@ -241,7 +241,7 @@ fn a_change_of_a_late_registration_is_delivered() {
 ///
 /// Mutation: `expiring-despite-a-failed-exchange`.
 #[test]
-fn an_expiry_that_two_threads_see_is_told_once() {
+fn an_expiry_that_two_threads_see_is_delivered_once() {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
     builder.check(|| {
@@ -295,7 +295,7 @@ fn a_record_that_is_found_twice_loses_nothing() {
 }
 
 #[test]
-fn a_change_before_the_interest_is_learned_is_told() {
+fn a_change_before_the_interest_is_learned_is_delivered() {
     // Both orders: loom leaves out some executions in which the party that was spawned first comes
     // later.
     [false, true]
@@ -324,7 +324,7 @@ fn a_change_beside_a_reporter_that_learns(changes_last: bool) {
 /// One thread registers a connection, another one subscribes, and a third one reports. A
 /// subscriber that then changes the state receives that change.
 #[test]
-fn a_change_after_a_subscription_is_told() {
+fn a_change_after_a_subscription_is_delivered() {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
     builder.check(|| {
@@ -367,7 +367,7 @@ fn a_change_after_a_subscription_is_told() {
 
 /// A subscriber that still sees the old state receives the change.
 #[test]
-fn a_change_that_a_subscriber_does_not_see_yet_is_told() {
+fn a_change_that_a_subscriber_does_not_see_yet_is_delivered() {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
     builder.check(|| {

@@ -5,10 +5,10 @@
 //! | mutation | caught by |
 //! |---|---|
 //! | `no-registration-first`, `a-settled-registration-delivered`, `claiming-a-registration-by-a-store`, `taking-a-registration-by-a-store` | `a_registration_is_delivered_before_the_removal` |
-//! | `a-first-subscriber-without-the-token` | `a_first_subscriber_hears_no_registration_of_what_was_there` |
+//! | `a-first-subscriber-without-the-token` | `a_first_subscriber_receives_no_registration_of_what_was_there` |
 //! | `a-later-subscriber-with-the-token` | `a_registration_is_owed_to_a_subscriber_that_another_follows` |
-//! | `forgetting-by-a-store`, `beginning-delivery-by-a-store`, `forgetting-what-was-heard-of`, `delivering-what-was-forgotten` | `a_registration_that_waits_in_the_ring_is_delivered_whole_or_not_at_all` |
-//! | `a-registration-without-its-removal`, `taking-a-removal-without-a-fence`, `telling-a-removal-without-a-fence`, `claiming-a-removal-by-a-store`, `offering-before-the-beginning` | `a_registration_that_was_delivered_has_its_removal_delivered` |
+//! | `forgetting-by-a-store`, `beginning-delivery-by-a-store`, `forgetting-what-was-delivered`, `delivering-what-was-forgotten` | `a_registration_that_waits_in_the_ring_is_delivered_whole_or_not_at_all` |
+//! | `a-registration-without-its-removal`, `taking-a-removal-without-a-fence`, `publishing-a-removal-without-a-fence`, `claiming-a-removal-by-a-store`, `offering-before-the-beginning` | `a_registration_that_was_delivered_has_its_removal_delivered` |
 
 use std::collections::BTreeSet;
 
@@ -286,7 +286,7 @@ fn without_room_too_a_registration_is_delivered_before_the_removal() {
 /// A subscriber subscribes while the connection is registered and removed. If it does not find the
 /// connection, it hears of it from the registration on.
 #[test]
-fn a_first_subscriber_hears_of_what_it_did_not_find() {
+fn a_first_subscriber_receives_what_it_did_not_find() {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
     builder.max_branches = 20_000;
@@ -322,7 +322,7 @@ fn a_first_subscriber_hears_of_what_it_did_not_find() {
 
 /// The first subscriber finds a connection that was registered before it subscribed.
 #[test]
-fn a_first_subscriber_hears_no_registration_of_what_was_there() {
+fn a_first_subscriber_receives_no_registration_of_what_was_there() {
     let begin = || {
         let world = World::new();
         world.register();

@@ -230,7 +230,7 @@ fn open_later(circuit: &Circuit) {
 ///
 /// Mutation: `a-wait-from-an-old-reading`.
 #[test]
-fn a_rejection_tells_no_longer_a_wait_than_the_opening_was_given() {
+fn a_rejection_gives_no_longer_wait_than_the_opening_was_given() {
     let seen = explore(
         open,
         open_later,
@@ -245,7 +245,7 @@ fn a_rejection_tells_no_longer_a_wait_than_the_opening_was_given() {
 
 /// Mutation: `a-wait-from-an-old-reading`.
 #[test]
-fn a_status_tells_no_longer_a_wait_than_the_opening_was_given() {
+fn a_status_gives_no_longer_wait_than_the_opening_was_given() {
     let seen = explore(
         open,
         open_later,

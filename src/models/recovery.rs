@@ -191,7 +191,7 @@ impl EventSink for Closings {
     fn count_left(&self) {}
 }
 
-/// Mutation: `telling-of-the-end-of-a-ramp-despite-a-failed-exchange`.
+/// Mutation: `publishing-the-end-of-a-ramp-despite-a-failed-exchange`.
 #[test]
 fn the_end_of_a_ramp_is_reported_once() {
     let mut builder = loom::model::Builder::new();

@@ -2,7 +2,7 @@
 //!
 //! | mutation | caught by |
 //! |---|---|
-//! | `popping-without-a-count` | `a_batch_that_comes_back_is_told_from_itself` |
+//! | `popping-without-a-count` | `a_batch_that_comes_back_is_distinguished_from_itself` |
 //! | `linking-after-the-push`, `pushing-a-batch-relaxed`, `popping-a-batch-relaxed` | `a_batch_comes_with_its_content` |
 //! | `pushing-a-batch-by-a-store` | `batches_have_one_owner_each` |
 
@@ -126,7 +126,7 @@ fn batches_have_one_owner_each() {
 
 /// While one thread pops a batch, another one pops two and pushes the first one again.
 #[test]
-fn a_batch_that_comes_back_is_told_from_itself() {
+fn a_batch_that_comes_back_is_distinguished_from_itself() {
     let seen = outcomes(|| {
         let pool = Pool::of(2);
         let slow = spawn(&pool, Pool::pop);

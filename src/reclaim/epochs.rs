@@ -146,7 +146,7 @@ pub(super) fn flush() {
 
 /// In the child of a fork: leaves the parent's epochs behind. Allocates and
 /// frees nothing.
-pub(super) fn begin_anew() {
+pub(super) fn begin_again() {
     COLLECTOR.forget();
     HERE.with(|here| {
         here.depth.set(0);

@@ -267,7 +267,7 @@ shipped! {
 
         /// In the child of a fork: forgets the readers, some of which may never leave,
         /// and the bags, which may await them.
-        pub(crate) fn begin_anew(&self) {
+        pub(crate) fn begin_again(&self) {
             self.readers.forget_all();
             self.sealed.store(ptr::null_mut(), Ordering::Relaxed);
         }

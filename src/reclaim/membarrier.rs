@@ -62,7 +62,7 @@ shipped! {
     }
 
     /// Has the kernel asked again, in the child of a fork.
-    pub(super) fn begin_anew() {
+    pub(super) fn begin_again() {
         ANSWER.store(UNASKED, Ordering::Relaxed);
     }
 

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_manual_clock_moves_only_when_told_and_stops_at_the_end_of_time() {
+    fn a_manual_clock_moves_only_when_advanced_and_stops_at_the_end_of_time() {
         let clock = ManualClock::starting_at(5);
         let other = clock.clone();
         assert_eq!(clock.unix_ms(), 5);

@@ -45,7 +45,7 @@ fn told(queue: &EventQueue) -> Vec<(&'static str, Mode)> {
 }
 
 #[test]
-fn a_mode_is_a_setting_of_both_levels_and_changes_are_told() {
+fn a_mode_is_a_setting_of_both_levels_and_changes_are_delivered() {
     let (brama, _clock) = manager();
     let follows = circuit(&brama);
     let own = ConnectionOptions::new().mode(Mode::Normal);

@@ -61,7 +61,7 @@ fn a_rejected_caller_learns_when_the_earliest_probe_loses_its_place() {
 
 /// A healthy dependency that answers slowly must be able to close its circuit.
 #[test]
-fn a_probe_s_lease_is_the_expiry_and_at_least_a_second_unless_told_otherwise() {
+fn a_probe_s_lease_is_the_expiry_and_at_least_a_second_unless_set_otherwise() {
     for (expiry, timeout, lease) in [
         (100, None, 1_000),
         (1_700, None, 1_700),

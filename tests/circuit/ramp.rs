@@ -75,7 +75,7 @@ fn a_rejection_says_recovering_and_how_long_at_most_a_second() {
 }
 
 #[test]
-fn the_end_of_a_ramp_is_told_like_that_of_an_opening() {
+fn the_end_of_a_ramp_is_delivered_like_that_of_an_opening() {
     let (brama, clock, db) = half_open(ramp);
     // The driver has no deadline while the circuit probes.
     brama.poll();

@@ -233,7 +233,7 @@ fn the_first_rule_that_fires_opens() {
 }
 
 #[test]
-fn an_opening_tells_what_counted() {
+fn an_opening_says_what_counted() {
     let (brama, _clock) = manager();
     let db = circuit(&brama);
     let filter = EventFilter::new().types([EventType::CircuitOpened]);

@@ -77,7 +77,7 @@ fn jitter_prolongs_a_wait() {
 }
 
 #[test]
-fn a_wait_by_name_tells_why_and_for_how_long() {
+fn a_wait_by_name_says_why_and_for_how_long() {
     let (brama, _clock) = manager();
     let filter = EventFilter::new().types([EventType::CircuitOpened]);
     let events = brama.subscribe_queue(filter, 8).expect("valid");

@@ -86,7 +86,7 @@ fn a_slow_success_clears_failures_before_it_opens() {
 }
 
 #[test]
-fn the_opening_is_told_after_the_success() {
+fn the_opening_is_delivered_after_the_success() {
     let (brama, _clock) = manager();
     let filter = EventFilter::new().types([
         EventType::Success,

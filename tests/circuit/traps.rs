@@ -71,7 +71,7 @@ fn a_late_failure_from_before_the_recovery_opens_nothing() {
 }
 
 #[test]
-fn a_late_report_does_not_reach_a_connection_registered_anew() {
+fn a_late_report_does_not_reach_a_connection_registered_again() {
     let (brama, _clock) = manager_with(|b| b.max_attempts(1));
     let first = brama.register("db", None).expect("a new name");
     let acquire = || {

@@ -61,7 +61,7 @@ fn wait_until_it_sleeps() {
 }
 
 #[test]
-fn without_traffic_expiries_are_told_and_never_early() {
+fn without_traffic_expiries_are_delivered_and_never_early() {
     let _alone = alone();
     let brama = idle_manager();
     let (_subscription, told) = expiries_of(&brama);

@@ -167,7 +167,7 @@ fn a_queue_that_a_callback_ends_gets_what_came_before() {
 }
 
 #[test]
-fn a_queue_that_a_callback_makes_hears_the_next_event() {
+fn a_queue_that_a_callback_makes_receives_the_next_event() {
     let (brama, _clock) = manager();
     let made = Arc::new(Mutex::new(Vec::new()));
     let (makes, theirs) = (made.clone(), brama.clone());

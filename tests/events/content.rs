@@ -104,7 +104,7 @@ fn a_registration_and_a_removal() {
 }
 
 #[test]
-fn a_name_registered_anew_is_another_connection_with_numbers_of_its_own() {
+fn a_name_registered_again_is_another_connection_with_numbers_of_its_own() {
     let (brama, _clock) = manager();
     let queue = brama
         .subscribe_queue(EventFilter::new(), 100)
@@ -327,7 +327,7 @@ fn of_several_successes_the_last_closes_and_none_needs_a_permit() {
 }
 
 #[test]
-fn stale_reports_are_told_as_reports_and_change_nothing() {
+fn stale_reports_are_delivered_as_reports_and_change_nothing() {
     let (brama, clock) = manager_with(|b| b.expiry(ms(500)).probe_timeout(ms(50)));
     let (db, watch) = watched(&brama);
     let before = [(); 2].map(|()| db.acquire().expect("closed"));
@@ -361,7 +361,7 @@ fn stale_reports_are_told_as_reports_and_change_nothing() {
 }
 
 #[test]
-fn by_hand_a_change_of_state_is_told_only_if_there_is_one() {
+fn by_hand_a_change_of_state_is_delivered_only_if_there_is_one() {
     let (brama, _clock) = manager();
     let (db, watch) = watched(&brama);
     fail(&db, 2);

@@ -13,7 +13,7 @@ use brama::{Brama, Event, EventQueue, EventType, ManualClock, State};
 // ---- ways to deliver ----
 
 #[test]
-fn a_callback_hears_on_the_polling_thread_in_order_and_never_on_the_reporting_one() {
+fn a_callback_runs_on_the_polling_thread_in_order_and_never_on_the_reporting_one() {
     let (brama, _clock) = manager();
     let heard = Arc::new(Mutex::new(Vec::new()));
     let write = heard.clone();
@@ -286,7 +286,7 @@ fn events_of_connections_that_are_gone_when_they_are_taken_are_whole() {
 }
 
 #[test]
-fn a_name_that_is_registered_anew_by_whatever_thread_has_a_larger_number() {
+fn a_name_that_is_registered_again_by_whatever_thread_has_a_larger_number() {
     let brama = Brama::builder().background(false).build().expect("valid");
     let filter = all().connection("db");
     let queue = brama.subscribe_queue(filter, 10_000).expect("valid");

@@ -107,7 +107,7 @@ fn a_setting_that_came_later_makes_the_first_ones_others() {
 
 /// A notice is a kept event.
 #[test]
-fn a_notice_that_finds_the_ring_full_is_told_late() {
+fn a_notice_that_finds_the_ring_full_is_delivered_late() {
     let (brama, _clock) = manager_with(|b| b.event_capacity(2));
     let queue = queue_of(&brama, 100);
     let db = brama.register("db", None).expect("a new name");

@@ -76,7 +76,7 @@ fn a_connection_that_comes_and_goes_while_the_queue_is_full_leaves_nothing_but_c
 
 /// The host hears of `db` by events that were put aside. That counts, too.
 #[test]
-fn the_removal_of_a_connection_that_the_host_has_heard_of_is_kept() {
+fn the_removal_of_a_connection_that_the_host_knows_is_kept() {
     let (brama, _clock) = manager();
     let queue = queue_of(&brama, 2);
     let filler = brama.register("filler", None).expect("a new name");
@@ -128,7 +128,7 @@ fn assert_numbers_grow(told: &[Event]) {
 }
 
 #[test]
-fn a_full_ring_drops_reports_and_tells_changes_late() {
+fn a_full_ring_drops_reports_and_delivers_changes_late() {
     let (brama, _clock, queue, db) = full_ring();
     for _ in 0..100 {
         fail(&db, 5);
@@ -175,7 +175,7 @@ fn the_numbers_of_late_events_are_unique() {
 
 /// The registration's previous state is always `unknown`, even if its event is late.
 #[test]
-fn a_registration_told_late_comes_from_unknown_too() {
+fn a_registration_delivered_late_comes_from_unknown_too() {
     let (brama, _clock, queue, _db) = full_ring();
     brama.register("late", None).expect("a new name");
     let told = heard(&brama, &queue);

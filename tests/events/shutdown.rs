@@ -245,7 +245,7 @@ fn a_shutdown_delivers_what_late_registrations_have_missed() {
 /// A reporter may still be sending after the last round.
 /// Its event must be delivered or counted as dropped.
 #[test]
-fn reporters_that_are_under_way_at_the_shutdown_are_told_or_counted() {
+fn reporters_that_are_under_way_at_the_shutdown_are_delivered_or_counted() {
     for _ in 0..200 {
         let brama = Brama::builder().event_capacity(64).build().expect("valid");
         let queue = brama.subscribe_queue(all(), 1 << 20).expect("valid");

@@ -434,7 +434,7 @@ fn unsubscribing_waits_for_a_filter_under_way_too() {
 }
 
 #[test]
-fn unsubscribed_and_subscribed_again_a_connection_is_heard_of_again() {
+fn unsubscribed_and_subscribed_again_a_connection_is_delivered_again() {
     let (brama, _clock) = manager();
     let db = brama.register("db", None).expect("a new name");
     for round in 1..=100 {

@@ -129,7 +129,7 @@ fn a_removed_connection_leaves_exact_totals_and_state_0() {
 }
 
 #[test]
-fn the_end_is_told() {
+fn the_end_is_delivered() {
     with_recorder(|brama, _, snapshotter| {
         let exporter = Exporter::new(brama).unwrap();
         let db = brama.register("db", None).unwrap();

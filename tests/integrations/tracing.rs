@@ -135,7 +135,7 @@ fn levels_follow_from_types() {
 }
 
 #[test]
-fn fields_tell_what_the_event_tells() {
+fn fields_say_what_the_event_says() {
     let lines = logged(
         EventFilter::new().types([EventType::CircuitOpened, EventType::CircuitReset]),
         |brama| {
@@ -190,7 +190,7 @@ fn fields_tell_what_the_event_tells() {
 }
 
 #[test]
-fn the_mode_tells_which_openings_reject_nothing() {
+fn the_mode_says_which_openings_reject_nothing() {
     let opened = EventFilter::new().types([EventType::CircuitOpened]);
     let lines = logged(opened, |brama| {
         brama.register("db", None).unwrap();
@@ -213,7 +213,7 @@ fn the_mode_tells_which_openings_reject_nothing() {
 }
 
 #[test]
-fn an_opening_by_a_rate_tells_what_counted() {
+fn an_opening_by_a_rate_says_what_counted() {
     let opened = EventFilter::new().types([EventType::CircuitOpened]);
     let lines = logged(opened, |brama| {
         let rate = ConnectionOptions::new()

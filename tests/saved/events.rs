@@ -23,7 +23,7 @@ fn told(events: &[Event]) -> Vec<Told> {
 }
 
 #[test]
-fn an_opening_is_told_as_one_by_hand_with_the_saved_cause_and_reason() {
+fn an_opening_is_delivered_as_one_by_hand_with_the_saved_cause_and_reason() {
     let (old, _) = manager();
     let db = registered(&old);
     db.failure_for("HTTP 503", ms(5_000)).expect("registered");
@@ -58,7 +58,7 @@ fn an_opening_is_told_as_one_by_hand_with_the_saved_cause_and_reason() {
 }
 
 #[test]
-fn each_state_is_told_as_by_hand() {
+fn each_state_is_delivered_as_by_hand() {
     let (old, _) = manager();
     let saved = registered(&old);
     let (new, _clock) = manager();
@@ -101,7 +101,7 @@ fn each_state_is_told_as_by_hand() {
 }
 
 #[test]
-fn a_registration_that_takes_what_waits_is_told_first() {
+fn a_registration_that_takes_what_waits_is_delivered_first() {
     let (old, _) = manager();
     registered(&old)
         .open_circuit("down", ms(5_000))
@@ -140,7 +140,7 @@ fn a_registration_that_takes_what_waits_is_told_first() {
 ///
 /// Mutation: `totals-restored-before-their-opening-is-reported`.
 #[test]
-fn an_opening_that_is_over_is_told_before_its_end() {
+fn an_opening_that_is_over_is_delivered_before_its_end() {
     let (old, _) = manager();
     let db = registered(&old);
     db.open_circuit(None, ms(5)).expect("registered");

@@ -67,7 +67,7 @@ fn no_report_is_lost_while_the_circuit_changes_its_state_all_the_time() {
 }
 
 #[test]
-fn failures_in_a_row_are_counted_exactly_and_each_is_told_its_own_number() {
+fn failures_in_a_row_are_counted_exactly_and_each_gets_its_own_number() {
     let _company = in_company();
     const EACH: u32 = 20_000;
     let (brama, _clock) = manager_with(|b| b.unlimited_attempts());

@@ -119,7 +119,7 @@ fn a_million_reports_and_a_queue_that_is_never_drained() {
 /// Several kinds of subscribers at once. Each gets
 /// an event with the final state of each connection.
 #[test]
-fn every_subscriber_hears_of_every_final_state() {
+fn every_subscriber_receives_every_final_state() {
     let _alone = alone();
     for round in 0..10 {
         let brama = Brama::builder().event_capacity(8).build().expect("valid");

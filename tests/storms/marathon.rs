@@ -280,7 +280,7 @@ fn marathon(background: bool, capacity: usize, rounds: u64) {
 const CAPACITIES: [usize; 3] = [2, 16, 128];
 
 #[test]
-fn what_surely_happened_is_heard_by_every_subscriber() {
+fn what_surely_happened_is_received_by_every_subscriber() {
     for capacity in CAPACITIES {
         marathon(true, capacity, ROUNDS);
     }
@@ -289,7 +289,7 @@ fn what_surely_happened_is_heard_by_every_subscriber() {
 /// Without a driver, test threads dispatch, so the
 /// dispatcher is stopped at random instructions, too.
 #[test]
-fn what_surely_happened_is_heard_though_the_dispatcher_is_stopped() {
+fn what_surely_happened_is_received_though_the_dispatcher_is_stopped() {
     for capacity in CAPACITIES {
         marathon(false, capacity, ROUNDS);
     }

@@ -40,7 +40,7 @@ fn a_window_holds_the_failures_that_count_and_no_others() {
 
 /// Mutation: `exchanging-the-word-by-a-store`.
 #[test]
-fn a_count_tells_every_failure_once() {
+fn a_count_includes_every_failure_once() {
     let _company = in_company();
     storm("count", SECONDS, |seed| {
         circuit::tempest(&themes::COUNT, seed)

@@ -369,7 +369,7 @@ def test_clocks() -> None:
     assert clock.unix_ms > 1_000_000_000_000
 
 
-def test_a_wrong_library_is_told_at_import(program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_library_is_reported_at_import(program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     text = """
         try:
             import brama

@@ -367,7 +367,7 @@ def test_what_cannot_be_decorated_is_refused_when_decorating(world: World) -> No
     assert world.manager.state("x") == "unknown", "nothing was registered"
 
 
-def test_a_removed_connection_is_registered_anew(world: World) -> None:
+def test_a_removed_connection_is_registered_again(world: World) -> None:
     call = world.manager.circuit("x", max_attempts=7)(lambda: 1)
     call()
     world.manager.unregister("x")
@@ -376,7 +376,7 @@ def test_a_removed_connection_is_registered_anew(world: World) -> None:
     assert (status.total_successes, status.settings.max_attempts) == (2, 7)
 
 
-def test_a_removed_connection_hears_no_late_result_of_its_predecessor(world: World) -> None:
+def test_a_removed_connection_receives_no_late_result_of_its_predecessor(world: World) -> None:
     manager = world.manager
 
     @manager.circuit("x")

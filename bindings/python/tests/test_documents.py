@@ -174,7 +174,7 @@ def test_the_examples_run(program: Program, name: str) -> None:
         assert "not asked; again in" in out and out.endswith("At the end it is closed.\n")
 
 
-def test_help_tells_all(program: Program) -> None:
+def test_help_says_all(program: Program) -> None:
     text = pydoc.plain(pydoc.render_doc(brama))
     for name in brama.__all__:
         assert re.search(rf"\b{name}\b", text), name

@@ -191,7 +191,7 @@ def test_unsubscribing_by_pattern(manager: brama.Brama) -> None:
     assert got == {"x": [], "y": [], "all": []}
 
 
-def test_a_callback_that_raises_is_told_of_and_stops_nothing(
+def test_a_callback_that_raises_is_reported_and_stops_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Any] = []
@@ -240,7 +240,7 @@ def test_event_counts(world: World) -> None:
     assert (counts.published, counts.delivered, counts.dropped) == (2, 2, 0)
 
 
-def test_a_full_stream_drops_and_counts_and_tells_the_latest(world: World) -> None:
+def test_a_full_stream_drops_and_counts_and_delivers_the_latest(world: World) -> None:
     stream = world.manager.events(capacity=1)
     x = world.manager.register("x", max_attempts=1)
     for _ in range(50):

@@ -238,7 +238,7 @@ def test_only_one_report_for_each_block(world: World) -> None:
     assert totals(world) == (1, 1)
 
 
-def test_a_response_is_judged_in_a_block(world: World) -> None:
+def test_a_response_is_classified_in_a_block(world: World) -> None:
     world.manager.register("x", max_attempts=brama.UNLIMITED)
 
     def classify(result: object) -> Any:

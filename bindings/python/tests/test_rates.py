@@ -141,7 +141,7 @@ def test_several_rules_the_first_that_fires(world: World) -> None:
         world.manager.unregister("x")
 
 
-def test_an_event_of_an_opening_tells_what_counted(world: World) -> None:
+def test_an_event_of_an_opening_says_what_counted(world: World) -> None:
     rule: Any = {"failure_rate": 0.25, "minimum_calls": 8, "slow_call_duration": 100}
     x = world.manager.register("x", **rule)
     events = world.manager.events()

@@ -107,7 +107,7 @@ def wrappers(made: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", list(wrappers(fine)))
-def test_an_awaitable_is_judged_when_it_is_awaited(world: World, kind: str) -> None:
+def test_an_awaitable_is_classified_when_it_is_awaited(world: World, kind: str) -> None:
     assert async_totals(world, wrappers(fine)[kind]) == (0, 1, 0)
     assert async_totals(world, wrappers(failing)[kind]) == (1, 1, 1)
     assert async_totals(world, wrappers(failing)[kind], exclude=OSError) == (2, 1, 1)
@@ -159,7 +159,7 @@ def test_an_awaitable_that_is_entered(world: World) -> None:
     asyncio.run(main())
 
 
-def test_a_future_of_a_thread_is_judged_when_it_is_done(world: World) -> None:
+def test_a_future_of_a_thread_is_classified_when_it_is_done(world: World) -> None:
     from concurrent.futures import Future, ThreadPoolExecutor
 
     go = threading.Event()

@@ -276,19 +276,19 @@ impl Record {
             opening: Some(opening),
             ..happening
         };
-        let has_told = self.after_quietly(context, change, happening);
+        let has_notified = self.after_quietly(context, change, happening);
         // Of a restored opening, part of the time has passed already.
-        self.expect_driver(context, change.after.deadline_of_open(), has_told);
+        self.expect_driver(context, change.after.deadline_of_open(), has_notified);
     }
 
-    /// Has the driver come at this deadline, and the dispatcher at once if `has_told`, for the
+    /// Has the driver come at this deadline, and the dispatcher at once if `has_notified`, for the
     /// notice of the change.
-    pub(super) fn expect_driver(&self, context: &Context, deadline: u64, has_told: bool) {
+    pub(super) fn expect_driver(&self, context: &Context, deadline: u64, has_notified: bool) {
         if deadline != NEVER {
             context.attention.leave(self, || self.share());
         }
         // Once, for the notice and for the deadline.
-        if has_told {
+        if has_notified {
             context.call_dispatcher();
         } else if deadline != NEVER {
             context.waker.wake_by(self.wanted_at(deadline));

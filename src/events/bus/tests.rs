@@ -77,7 +77,7 @@ fn an_event_that_comes_late_has_the_time_of_the_one_before() {
 /// A reporter is stopped between its change of state and its notice, until the connection has come
 /// and gone while a queue was full.
 #[test]
-fn a_queue_that_forgot_a_connection_hears_of_no_straggler() {
+fn a_queue_that_forgot_a_connection_receives_no_straggler() {
     let bus = Arc::new(Bus::new(Notices::new(16)));
     let clock = Clock::Manual(ManualClock::new());
     let context = Context::new(clock, Global::default(), bus.clone(), None);

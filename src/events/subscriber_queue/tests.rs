@@ -113,7 +113,7 @@ fn a_connection_that_came_and_went_while_it_was_full_leaves_nothing() {
 }
 
 #[test]
-fn a_connection_heard_of_late_is_not_forgotten_when_it_goes() {
+fn a_connection_delivered_late_is_not_forgotten_when_it_goes() {
     let queue = SubscriberQueue::new(1);
     post(&queue, event(1, EventType::Registration, 0));
     post(&queue, event(2, EventType::Registration, 1));

@@ -134,7 +134,7 @@ impl Random {
 }
 
 #[test]
-fn the_words_of_a_slot_are_told_apart() {
+fn the_words_of_a_slot_are_distinct() {
     let item = Box::new(Item {
         key: 1,
         hash: 0,

@@ -81,7 +81,7 @@ fn a_pattern_covers_the_filters_that_agree_with_it() {
 }
 
 #[test]
-fn what_changes_a_state_tells_the_change_before_its_name() {
+fn what_changes_a_state_delivers_the_change_before_its_name() {
     let occurrences = [
         Occurrence::Success,
         Occurrence::Failure,

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn evidence_begins_anew_in_the_same_generation_and_never_earlier() {
+    fn evidence_begins_again_in_the_same_generation_and_never_earlier() {
         let kept = GenerationSums::new(generation(3), sums(7, 7, SUM_MASK));
         kept.write(generation(3), sums(6, 8, 2), || generation(3));
         assert_eq!(kept.of(generation(3)), Some(sums(7, 8, 2)));

@@ -251,8 +251,8 @@ impl Record {
         };
         match change.after.ramp_end() {
             Some(end) if !change.before.is_ramp() => {
-                let has_told = self.after_quietly(context, change, happening);
-                self.expect_driver(context, end, has_told);
+                let has_notified = self.after_quietly(context, change, happening);
+                self.expect_driver(context, end, has_notified);
             }
             _ => self.after(context, change, happening),
         }
