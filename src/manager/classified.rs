@@ -3,7 +3,7 @@
 //! A failure's reason goes to the subscribers, to the status of the connection, and into the
 //! messages of rejections. A classifier gives one if it likes. Plain guarded calls take the text of
 //! the error, which has to be made first. So they make none for a failure that only counts in a row
-//! and that no subscriber wants ([`Record::needs_reason`](crate::circuit::record::Record)).
+//! and that no subscriber wants.
 //!
 //! The error is of the caller's type, of which nothing is asked. So its text is known where its type
 //! is, by identity, as for [rejections](rejection): texts, boxed errors, and the standard library's

@@ -13,6 +13,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
@@ -230,20 +231,39 @@ impl<'a> Permit<'a> {
             (Outcome::Failure, Some(reason)) => Parts::failed(self.into_parts(), &reason),
             (Outcome::Failure, None) => match self.parts.begin_failure(None) {
                 Begun::Done(_) => _ = self.into_parts(),
-                // No caller waits for an answer.
-                Begun::Totalled => {
-                    _ = self
-                        .into_parts()
-                        .failure_otherwise(Begun::Totalled, Report::NONE);
-                }
-                // To describe a failure runs the caller's code: if it panics, the permit is
-                // dropped.
-                Begun::Not => match self.parts.needs_reason().then(describe).flatten() {
-                    Some(reason) => Parts::failed(self.into_parts(), &reason),
-                    None => self.into_parts().settled(outcome),
-                },
+                begun => self.fail_otherwise(begun, describe),
             },
             (Outcome::Ignored, _) => self.into_parts().settled(outcome),
+        }
+    }
+
+    /// Goes on with a failure that was begun. Describes it only if it does more than count in a row.
+    #[cold]
+    #[inline(never)]
+    fn fail_otherwise(self, begun: Begun, describe: impl FnOnce() -> Option<Reason>) {
+        let begun = match begun {
+            Begun::Not => self.parts.begin_failure_again(),
+            begun => begun,
+        };
+        match begun {
+            Begun::Done(_) => self.into_parts().release(),
+            Begun::Totalled if self.parts.retry_failure() => self.into_parts().release(),
+            // To describe a failure runs the caller's code, which may panic.
+            Begun::Totalled => {
+                // This one is in the totals: if the permit were dropped, it would be so twice.
+                let parts = self.into_parts();
+                let described = catch_unwind(AssertUnwindSafe(describe));
+                let reason = described.as_ref().ok().and_then(Option::as_deref);
+                // No caller waits for an answer.
+                let _ = parts.failure_otherwise(begun, reason.into());
+                if let Err(panic) = described {
+                    resume_unwind(panic);
+                }
+            }
+            Begun::Not => match describe() {
+                Some(reason) => Parts::failed(self.into_parts(), &reason),
+                None => self.into_parts().settled(Outcome::Failure),
+            },
         }
     }
 
@@ -305,5 +325,53 @@ impl fmt::Debug for Permit<'_> {
             Some(name) => permit.field("connection", &name).finish(),
             None => permit.finish_non_exhaustive(),
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::manager::{Brama, Connection};
+    use crate::values::state::State;
+
+    fn circuit() -> (Brama, Connection) {
+        let brama = Brama::builder().background(false).max_attempts(1);
+        let brama = brama.build().expect("valid");
+        let db = brama.register("db", None).expect("a new name");
+        (brama, db)
+    }
+
+    /// The failure was quick, but for another thread that was faster.
+    ///
+    /// Mutation: `an-opening-of-a-slower-thread-without-its-text`.
+    #[test]
+    fn a_failure_that_has_lost_a_race_and_opens_has_the_text_of_its_error() {
+        let (brama, db) = circuit();
+        let texts = ["by handle", "by name"];
+        for text in texts {
+            let permit = match text {
+                "by name" => brama.acquire("db"),
+                _ => db.acquire(),
+            };
+            let permit = permit.expect("closed");
+            permit.fail_otherwise(Begun::Totalled, || Some(text.into()));
+            let status = db.status().expect("registered");
+            assert_eq!(
+                (status.state, status.reason.as_deref()),
+                (State::Open, Some(text))
+            );
+            db.reset_circuit().expect("registered");
+        }
+    }
+
+    /// Its failure is in the totals already.
+    #[test]
+    fn a_text_that_panics_reports_its_failure_once() {
+        let (_brama, db) = circuit();
+        let permit = db.acquire().expect("closed");
+        let fails = || permit.fail_otherwise(Begun::Totalled, || panic!("no text"));
+        assert!(catch_unwind(AssertUnwindSafe(fails)).is_err());
+        let status = db.status().expect("registered");
+        assert_eq!((status.state, status.total_failures), (State::Open, 0));
     }
 }

@@ -26,7 +26,7 @@
 //! - *A pin for the length of the call*: no pin is held while user code runs.
 
 use crate::circuit::context::Context;
-use crate::circuit::record::{Record, RecordRef, Refusal, Ticket};
+use crate::circuit::record::{Record, Refusal, Ticket};
 use crate::manager::engine::Engine;
 use crate::reclaim::{self, Guard};
 use crate::values::error::Error;
@@ -128,12 +128,6 @@ impl Engine {
         // If it does not stay, what was counted is gone with it, and the next look says so.
         record.try_success_with_permit(&self.context, Ticket::to_pass_at(mark))
             && record.stays(&self.context, &guard)
-    }
-
-    /// A reference to the registration, if it is still there.
-    pub(crate) fn hold(&self, trace: Trace) -> Option<RecordRef> {
-        let guard = reclaim::pin();
-        self.regain(trace, &guard)?.hold_if_there(&self.context)
     }
 
     /// Its name, if it is still there.

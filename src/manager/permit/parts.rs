@@ -274,17 +274,36 @@ impl Parts {
         let _ = parts.failure(&reason.into());
     }
 
-    /// Whether the failure of a guarded call needs a reason: see [`Record::needs_reason`].
-    #[cold]
-    #[inline(never)]
-    pub(super) fn needs_reason(&self) -> bool {
+    /// [`Parts::begin_failure`] where that has declined: also by a trace, and after the record has
+    /// learned what subscribers want.
+    pub(super) fn begin_failure_again(&self) -> Begun {
+        let (engine, context) = (self.engine(), self.context());
+        let ticket = self.ticket.without_possessions();
+        let begin = |record: &Record| {
+            record.learn_interest(&*context.sink);
+            record.try_failure_with_permit(context, ticket, None)
+        };
         match self.way() {
-            Way::Lent(record) => record.needs_reason(self.context()),
+            Way::Lent(record) => begin(record),
             Way::Traced(trace) => {
-                let (engine, context) = (self.engine(), self.context());
-                let may = engine.report_on(trace, |record, _| Ok(record.may_need_reason(context)));
-                may.unwrap_or(false)
-                    && (engine.hold(trace)).is_some_and(|record| record.needs_reason(context))
+                let begun = engine.report_on(trace, |record, _| Ok(begin(record)));
+                // The report that follows finds that the registration is gone.
+                begun.unwrap_or(Begun::Not)
+            }
+        }
+    }
+
+    /// Counts in a row a failure that is in the totals. Returns false if it has to take the long
+    /// way.
+    pub(super) fn retry_failure(&self) -> bool {
+        let (engine, context) = (self.engine(), self.context());
+        let ticket = Some(self.ticket.without_possessions());
+        let retry = |record: &Record| record.retry_failure(context, ticket).is_some();
+        match self.way() {
+            Way::Lent(record) => retry(record),
+            Way::Traced(trace) => {
+                let counted = engine.report_on(trace, |record, _| Ok(retry(record)));
+                counted.unwrap_or(false)
             }
         }
     }

@@ -93,23 +93,6 @@ impl Record {
         }
     }
 
-    /// Whether a failure needs a reason that has to be made first: a subscriber wants the failure, or
-    /// it does more than count in a row.
-    pub(crate) fn needs_reason(&self, context: &Context) -> bool {
-        self.is_wanted(&*context.sink, EventType::Failure) || self.does_more_than_count(context)
-    }
-
-    /// [`Record::needs_reason`], and true if it is not known what subscribers want. Runs no user
-    /// code.
-    pub(crate) fn may_need_reason(&self, context: &Context) -> bool {
-        self.wants(FAILED) || self.does_more_than_count(context)
-    }
-
-    fn does_more_than_count(&self, context: &Context) -> bool {
-        let limit = self.limit(context);
-        self.word_now().with_failure_below(limit).is_none()
-    }
-
     #[inline(always)]
     fn try_failure(
         &self,
@@ -141,7 +124,7 @@ impl Record {
 
     /// Counts in the word, as [`Record::try_failure`] does, a failure that is in the totals. Tries
     /// again if another thread was faster. `None` if the failure has to take the long way.
-    fn retry_failure(&self, context: &Context, ticket: Option<Ticket>) -> Option<u32> {
+    pub(crate) fn retry_failure(&self, context: &Context, ticket: Option<Ticket>) -> Option<u32> {
         let mut word = self.word_now();
         loop {
             // The limit is read after the word: once a failure has obeyed new settings, all
