@@ -134,7 +134,7 @@
  * field which an older library does not know gets BRAMA_ERR_INVALID_ARGUMENT.
  *
  * TIME. Lengths of time are in milliseconds, in uint64_t named ..._ms. A length above INT64_MAX,
- * such as a negative difference, is refused in settings, expiries, waits and durations, unless it
+ * such as a negative difference, is refused in settings, expiries, durations and wait_ms, unless it
  * is one of the constants that the field or argument allows. Times are Unix milliseconds, made of
  * the monotonic clock: a wall-clock jump opens and closes nothing. An opening that would last
  * longer than 34 years lasts until it is closed by hand.
@@ -2434,6 +2434,7 @@ BRAMA_API brama_result_t brama_event_counts(brama_t *manager, brama_event_counts
 /* -- Queues of events ---------------------------------------------------------------- */
 
 /*
+ *     #include <errno.h>
  *     #include <poll.h>
  *
  *     // Shows the events until the queue is closed or its manager is shut down. The manager has a
@@ -2446,8 +2447,8 @@ BRAMA_API brama_result_t brama_event_counts(brama_t *manager, brama_event_counts
  *             return;
  *         while (!closed) {
  *             size_t count;
- *             if (poll(&ready, 1, -1) < 0)
- *                 continue; // a signal came
+ *             if (poll(&ready, 1, -1) < 0 && errno != EINTR)
+ *                 return;
  *             // Asked before the drain: an event may come between a drain and the end.
  *             closed = brama_queue_is_closed(queue);
  *             do {

@@ -53,8 +53,8 @@
 //! | watched | a closed circuit whose calls are measured, or whose reports need a place among the last calls |
 //! | evidence | the reports that count for the rates (`circuit::record::rates`) |
 //! | line, home line | 128 bytes with cells of up to three threads; the one of a block where a thread's cell is |
-//! | place | cells that have their marks in common (`Totals::place`) |
-//! | mark | how many reports a place had counted when a bucket of time began |
+//! | stripe, lane | what one thread counts of a connection; the stripes that share their marks (`Totals::lane`) |
+//! | mark | how many reports a lane had counted when a bucket of time began |
 //! | entry | cause and length of the last opening (`circuit::record::last_opening`) |
 //! | permit, ticket | an admission; what the library remembers of it |
 //! | probe, lease | a permit of a half-open circuit; how long its place is kept for it |
@@ -75,34 +75,35 @@
 //!
 //! # Which threads touch which field of a record
 //!
-//! `R` is Relaxed, `A` Acquire, `L` Release. "All" are the threads of callers. "Who opens" and the
-//! like is the thread that does so.
+//! `R` is Relaxed, `A` Acquire, `L` Release. "All" are the threads of callers. The *opener* is the
+//! thread that opens the circuit. The *configurer* gives settings, the *restorer* restores a save,
+//! and the *remover* removes the connection.
 //!
 //! | field | written by | read by | ordering |
 //! |---|---|---|---|
 //! | `word` | threads that change the state, by exchange | all, with every operation | `AL` exchange, `A` load; `AL` addition of 0 by who must not miss a removal |
-//! | `opening` | who opens or restores, before the word | who stamps a rejection or an opening | `R`: a bound, not a message |
+//! | `opening` | the opener or restorer, before the word | who stamps a rejection or an opening | `R`: a bound, not a message |
 //! | `owner`, `cell`, `failures` | the thread that reported here first | `status` | `R`: a count is exact when its threads are joined. The cell's time and `last_failure` are compared with the tick word, see `sys::tick_word` |
 //! | `stripes` | the second thread that reports, and a thread whose line is crowded | all that report | `L` publishes a block, `A` |
-//! | `shared`, `ignored` | threads without a cell, all, by addition; who restores, by exchange or as a maximum | `status` | `R` |
+//! | `shared`, `ignored` | threads without a cell, all, by addition; the restorer, by exchange or as a maximum | `status` | `R` |
 //! | `flags`: interest, token | subscribing threads, the first report, the dispatcher | all, with every operation | `R`, with `SeqCst` fences where a subscriber and a change must not miss each other |
-//! | `flags`: visited, has a profile | reporters and cleanup; who configures | cleanup; operations that need settings | `R` |
+//! | `flags`: visited, has a profile | reporters and cleanup; the configurer | cleanup; operations that need settings | `R` |
 //! | `flags`: observers | who takes or ends an observer | `is_held` | `AL` to end, `A` to count |
-//! | `limit` | who configures, who finds it old | failures, calls of a watched circuit | `R`: the word says of which version it is |
-//! | `profile` | who configures | operations that need settings | arc-swap's |
+//! | `limit` | the configurer, who finds it old | failures, calls of a watched circuit | `R`: the word says of which version it is |
+//! | `profile` | the configurer | operations that need settings | arc-swap's |
 //! | `touched_and_missed`: touched | all | cleanup | `R` |
-//! | `touched_and_missed`: missed | reporters set bits; the dispatcher, who removes and who discards take them | the same | `AL` |
+//! | `touched_and_missed`: missed | reporters set bits; the dispatcher, the remover and who discards take them | the same | `AL` |
 //! | `last_failure` | all, as a maximum | cleanup, `status` | `R` |
-//! | `lasting` | who opens, moves a deadline or ends an opening, by exchange | rejections, `status`, events | `L`, `A`; see `circuit::record::last_opening` |
+//! | `lasting` | the opener, moves a deadline or ends an opening, by exchange | rejections, `status`, events | `L`, `A`; see `circuit::record::last_opening` |
 //! | `changed_at` | who changes the state, or reads that it changed | `status`, events, the next change | `L`, `A` |
 //! | `references` | the table, handles, notices, the driver's stack | the last one frees | `R` to take, `L` to give back, `A` by the last |
-//! | `delivered` | the dispatcher; who removes (forgotten, coming); who configures (warned) | the dispatcher | `R`; a `SeqCst` fence where removal and registration must not miss each other |
+//! | `delivered` | the dispatcher; the remover (forgotten, coming); the configurer (warned) | the dispatcher | `R`; a `SeqCst` fence where removal and registration must not miss each other |
 //! | cold: `parked` | who counts or changes the state | the same, `status` | `AL` exchange, `A` loads before and after the word |
 //! | cold: `probe` | probes | probes, cleanup | `AL` exchange |
 //! | cold: `rare` | who gives settings, or reports the first reason, once | probes, failures, `status` | `L` publishes, `A` |
 //! | rare: `rates` | who gives another window of a rate, by exchange | reports, `status` | see `structures::replaceable` |
 //! | rare: `reasons` | who fails or opens with a reason, one thread at a time | rejections that are explained, `status` | see `structures::text_cell` |
-//! | cold: `times` | who opens; the dispatcher (the time of the last event) | `status`; the dispatcher | `R`, the opening published by `changed_at` |
+//! | cold: `times` | the opener; the dispatcher (the time of the last event) | `status`; the dispatcher | `R`, the opening published by `changed_at` |
 //! | cold: `link` | who leaves the record for the driver | the driver | `AL` |
 //!
 //! # Walk 1: a failure that opens a circuit, to the callback

@@ -14,15 +14,15 @@
 //! - [`available`](crate::Connection::available) on a closed circuit is one load.
 //! - A guarded call ([`acquire`](crate::Connection::acquire) and a report, or
 //!   [`call`](crate::Connection::call)) by handle adds one to a total of its own thread. It reads a
-//!   coarse clock, unless calls are so frequent that there is [a tick](#the-tick). Except for a
-//!   *recently used* flag once per cleanup interval, it does not write to cache lines that other
-//!   threads' calls read, so threads that share a circuit don't slow each other down. By name it
-//!   writes no such line either: a permit by name holds no reference, and its report looks the
-//!   connection up again.
+//!   coarse clock, unless calls are so frequent that there is [a tick](#the-tick). If it
+//!   succeeds, it writes no cache line that other threads' calls read, with [few
+//!   exceptions](super::limits#shared-cache-lines). So threads that share a circuit don't slow
+//!   each other down. The same holds for a guarded call by name: its permit holds no reference,
+//!   and its report looks the connection up again.
 //! - An **owned permit** ([`acquire_owned`](crate::Connection::acquire_owned)) counts a reference to
 //!   the manager, on a line that the owned permits of all its connections share: two
-//!   read-modify-writes. Acquired and reported by one thread it takes about four times as long as a
-//!   permit that borrows the handle. Where the permit need not outlive the handle, borrow it.
+//!   read-modify-writes. So it takes longer than a permit that borrows the handle. Use
+//!   [`acquire`](crate::Connection::acquire) if the permit need not outlive the handle.
 //! - A **failure** writes a shared cache line: all threads share the count of failures in a row.
 //! - **Events** that no subscriber wants cost nothing. (The first report on a connection that
 //!   was registered while there was no subscriber asks once.) Events that a subscriber wants cost
@@ -109,13 +109,13 @@
 //! others. With several threads a time is that of one operation as one of them sees it:
 //! if threads don't disturb each other it stays the same.
 //!
-//! A lap is run again, a few times, if a thread waited for a core for more than 3 % of it
-//! (as `/proc/thread-self/schedstat` tells), or if its core was not quiet before or
-//! after it: slower than 1.15 times its best at a fixed piece of arithmetic. A virtual
-//! machine's core is often half a core; while a thread of another program keeps the other half
-//! busy, work of many instructions takes up to twice as long and a read-modify-write,
-//! which waits, hardly longer, so that such laps would shift the ratios too. Each bench
-//! says how many laps of a median stayed disturbed.
+//! A disturbed lap is run again, a few times. A lap is disturbed if a thread waited for a core
+//! for more than 3 % of it (`/proc/thread-self/schedstat`). It is also disturbed if the core was
+//! slow before or after it. A core is slow if fixed arithmetic takes more than 1.15 times its
+//! best time. A virtual machine's core is often half a core. While another program keeps the
+//! other half busy, work of many instructions takes up to twice as long. A read-modify-write,
+//! which waits, takes hardly longer. So disturbed laps would shift the ratios. Each bench says
+//! how many laps of a median stayed disturbed.
 //!
 //! Floors are the parts that an operation cannot do without: an atomic load, one read-modify-write
 //! (`fetch_add`), a reading of the coarse clock, reading and hashing a name. "To the
@@ -210,10 +210,10 @@
 //! - **From C.** A call through a loaded library is compared with the same of Rust's and
 //!   what a bare call costs. A thread's own memory, where its index, its reader and its
 //!   last rejection are, costs one call more there. By name, strings have to be measured.
-//! - **Delivery to many queues.** A queue costs three read-modify-writes and its own cache lines,
-//!   some tens of ns. A wake costs several times that: a `write` to a descriptor some 300 ns, and
-//!   a thread that sleeps what the system takes to put it on a core. So a program with many queues
-//!   is best served by few threads that drain them.
+//! - **Delivery to many queues.** Each queue costs three read-modify-writes and its own cache
+//!   lines. A wake costs several times as much: a `write` to a descriptor, or the time in which
+//!   the system puts a sleeping thread on a core. So let a few threads drain the queues of a
+//!   program that has many.
 //! - **Latency of a queue.** A callback runs on the dispatcher's thread; a queue wakes a
 //!   second thread after it.
 //! - **Kinds of machine differ.** Where a read-modify-write overlaps with other work, peers that live on

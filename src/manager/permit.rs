@@ -341,7 +341,7 @@ mod tests {
         (brama, db)
     }
 
-    /// The failure was quick, but for another thread that was faster.
+    /// The failure was quick, and another thread was faster.
     ///
     /// Mutation: `an-opening-of-a-slower-thread-without-its-text`.
     #[test]

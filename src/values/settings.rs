@@ -187,9 +187,10 @@ impl Overrides {
         let initial = own.initial_expiry.or(global.initial_expiry);
         settings.initial_expiry = initial.unwrap_or(settings.expiry);
         let max = own.max_expiry.or(global.max_expiry);
-        settings.max_expiry = max
-            .unwrap_or(settings.initial_expiry.saturating_mul(10))
-            .max(settings.initial_expiry);
+        // A host may give it back, and no host gives more ms.
+        let tenfold = settings.initial_expiry.saturating_mul(10);
+        let tenfold = tenfold.min(i64::MAX.cast_unsigned());
+        settings.max_expiry = max.unwrap_or(tenfold).max(settings.initial_expiry);
         settings = settings.with_rates_of(own, global).with_probes_of(own);
         if settings.window.is_some() && settings.max_attempts != UNLIMITED {
             settings.max_attempts = settings.max_attempts.min(MAX_WINDOW_ATTEMPTS);

@@ -337,6 +337,10 @@ fn initial_follows_expiry_and_max_is_ten_times_initial() {
     let settings = Overrides::resolve(None, &global);
     assert_eq!(settings.initial_expiry(), 3 * SECOND);
     assert_eq!(settings.max_expiry(), 30 * SECOND);
+    let long = Duration::from_millis(1_000_000_000_000_000_000);
+    let settings = Overrides::resolve(None, &own(ConnectionOptions::new().expiry(long)));
+    let longest = Duration::from_millis(i64::MAX.cast_unsigned());
+    assert_eq!(settings.max_expiry(), longest, "C can give it back");
 }
 
 #[test]

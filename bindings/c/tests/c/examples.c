@@ -206,6 +206,7 @@ static brama_subscription_t *subscribe(brama_t *gate) {
 /* End. */
 
 /* Example of queue: */
+#include <errno.h>
 #include <poll.h>
 
 /* Shows the events until the queue is closed or its manager is shut down. The manager has a */
@@ -218,8 +219,8 @@ static void show_events(brama_queue_t *queue) {
         return;
     while (!closed) {
         size_t count;
-        if (poll(&ready, 1, -1) < 0)
-            continue; /* a signal came */
+        if (poll(&ready, 1, -1) < 0 && errno != EINTR)
+            return;
         /* Asked before the drain: an event may come between a drain and the end. */
         closed = brama_queue_is_closed(queue);
         do {

@@ -82,9 +82,6 @@ class CircuitOpen(BramaError):
     mock: `brama.CircuitOpen(retry_after=5_000, identifier="db")`.
     """
 
-    #: The handle, until it was asked why the circuit opened. A slot: to set it needs no dict.
-    __slots__ = ("_circuit",)
-
     # The attributes are read from `args`. The package makes rejections by `rejection`, which does
     # not call `__init__`: that would make every rejection slower.
     def __init__(
@@ -116,6 +113,8 @@ class CircuitOpen(BramaError):
         #: What the handle has answered.
         _why: Any
     else:
+        #: The handle, until it was asked why the circuit opened.
+        _circuit = None
         _why = None
 
     @property
@@ -154,7 +153,7 @@ class CircuitOpen(BramaError):
 
     def _opening(self) -> Why:
         # `_circuit` is read first: a thread sets `_why` before it clears `_circuit`.
-        circuit, why = getattr(self, "_circuit", None), self._why
+        circuit, why = self._circuit, self._why
         if why is None:
             given = self.args[4:7]
             said = circuit.why() if circuit is not None else (*given, *UNKNOWN[len(given) :])
@@ -170,6 +169,7 @@ class CircuitOpen(BramaError):
             args = (self.retry_after, self.identifier, self.scope, self.probes_out, *why, *args[7:])
         # Notes, and attributes that the program has added.
         added = dict(vars(self))
+        added.pop("_circuit", None)
         added.pop("_why", None)
         return (type(self), args, added) if added else (type(self), args)
 

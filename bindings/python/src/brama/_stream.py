@@ -72,11 +72,11 @@ class EventStream(Subscription):
             None if the time is over or the subscription has ended.
 
         Raises:
-            InvalidArgument: the time is negative.
+            InvalidArgument: the time is negative, or above 2**63 - 1 ms.
         """
         deadline = None
         if timeout is not None:
-            ms = milliseconds("timeout", timeout, InvalidArgument)
+            ms = milliseconds("timeout", timeout, InvalidArgument, smallest=0)
             deadline = time.monotonic() + ms / 1000
         while True:
             # Read first: an event that came before the end is still taken below.
