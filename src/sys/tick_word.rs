@@ -361,6 +361,12 @@ shipped! {
             }
         }
 
+        /// [`TickWord::note_reports`]. By a manual clock there is never a ticker: what one test
+        /// reports in a tick delays no cleanup of another one.
+        pub(crate) fn note_reports(self, now: Tick) -> bool {
+            !std::ptr::eq(self.0, &raw const NO_TICKS) && self.0.note_reports(now)
+        }
+
         #[cfg(test)]
         pub(crate) fn of_a_test() -> Self {
             Ticks(Box::leak(Box::new(TickWord::new())))

@@ -211,3 +211,16 @@ fn the_mark_of_a_starved_ticker_is_later_than_the_last_success_that_it_hides() {
     assert!(is_doubtful(&word, 9_000, 9_001));
     assert!(!is_doubtful(&word, 9_001, 9_001));
 }
+
+/// All managers with a manual clock have one word, also those of other tests.
+///
+/// Mutation: `ticks-that-a-manual-clock-wants`.
+#[test]
+fn frequent_reports_by_a_manual_clock_delay_no_cleanup() {
+    let clock = Clock::Manual(crate::sys::manual_clock::ManualClock::new());
+    let ticks = Ticks::of(&clock);
+    for _ in 0..2 * ENOUGH {
+        assert!(!ticks.note_reports(at(1_000)));
+    }
+    assert_eq!(ticks.longest_lag(|| clock.tick()), 0);
+}
