@@ -106,7 +106,7 @@ impl Engine {
         // ORDERING: SeqCst, partner of the fence in `shut_down`: either this thread, which was
         // the dispatcher, finds the flag, or the thread that shuts down finds no dispatcher.
         fence(Ordering::SeqCst);
-        if self.is_shut() {
+        if self.is_emptied() {
             self.say_goodbye();
         }
         next
@@ -174,11 +174,11 @@ impl Engine {
         self.is_idle_until(1)
     }
 
-    /// Announces a sleep, and looks for work again. False if there is work, or if the engine is
-    /// shut.
+    /// Announces a sleep, and looks for work again. False if there is work, or if a shutdown has
+    /// removed all connections.
     pub(crate) fn lies_down_until(&self, moment: u64) -> bool {
         self.context.waker.lie_down(moment);
-        self.is_idle_until(moment) && !self.is_shut()
+        self.is_idle_until(moment) && !self.is_emptied()
     }
 
     /// Whether nothing waits for the driver, nor will before this moment.

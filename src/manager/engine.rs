@@ -35,6 +35,11 @@ use crate::values::event::Occurrence;
 use crate::values::key::Key;
 use crate::values::settings::{ConnectionOptions, Global};
 
+/// A shutdown has begun.
+const REFUSES: u32 = 1;
+/// A shutdown has removed all connections.
+const EMPTIED: u32 = 2;
+
 // On cache lines of its own: every call reads fields of the engine, and the reference count of its
 // `Arc`, which is written, lies right before it.
 #[repr(align(128))]
@@ -53,7 +58,7 @@ pub(crate) struct Engine {
     pub(crate) pumping: ForkLock<()>,
     /// What was saved of names that are not registered yet.
     waiting: Waiting,
-    /// 1 from the beginning of the shutdown.
+    /// 0, [`REFUSES`] or [`EMPTIED`].
     shut: AtomicU32,
 }
 
@@ -101,7 +106,14 @@ impl Engine {
         // ORDERING: Acquire, partner of the AcqRel in `shut_down`. Races with the walk there
         // are settled by the fences of `shut_down`, `register` and `subscribe`, not by this
         // load.
-        self.shut.load(Ordering::Acquire) == 1
+        self.shut.load(Ordering::Acquire) >= REFUSES
+    }
+
+    /// Whether a shutdown has removed all connections, so that delivery may end. Before that, a
+    /// reporter may still find its connection, and its event needs the subscribers.
+    pub(crate) fn is_emptied(&self) -> bool {
+        // ORDERING: Acquire, partner of the AcqRel in `shut_down`: the connections are removed.
+        self.shut.load(Ordering::Acquire) == EMPTIED
     }
 
     /// What a refusal means for the caller who asked `record`.
@@ -397,18 +409,20 @@ impl Engine {
         removed
     }
 
-    /// Refuses everything from now on: handles answer `ShutDown`.
-    pub(crate) fn shut_down(&self) {
-        // ORDERING: AcqRel, partner of the Acquire in `is_shut`, and of itself: of several
-        // callers, the first goes on.
-        if self.shut.swap(1, Ordering::AcqRel) == 1 {
-            return;
-        }
+    /// Refuses registrations and subscriptions from now on.
+    pub(crate) fn begin_shutdown(&self) {
+        // ORDERING: AcqRel, partner of the Acquire in `is_shut`.
+        self.shut.fetch_max(REFUSES, Ordering::AcqRel);
         self.bus.begin_closing();
-        // ORDERING: SeqCst, partner of the fences in `register`, `subscribe` and `do_all_due`:
-        // either what follows finds their record, their subscriber or no dispatcher, or they find
-        // the flag.
+        // ORDERING: SeqCst, partner of the fences in `register` and `subscribe`: either what
+        // follows finds their record or their subscriber, or they find the flag.
         fence(Ordering::SeqCst);
+    }
+
+    /// Refuses everything from now on: handles answer `ShutDown`. Each of several callers removes
+    /// what it finds, so none waits for another.
+    pub(crate) fn shut_down(&self) {
+        self.begin_shutdown();
         self.for_each_pinned(|record, guard| {
             self.remove(record, guard);
             // No thread finds it in the table any more.
@@ -416,6 +430,11 @@ impl Engine {
                 self.context.attention.leave(record, || record.share());
             }
         });
+        // ORDERING: AcqRel, partner of the Acquire in `is_emptied`.
+        self.shut.fetch_max(EMPTIED, Ordering::AcqRel);
+        // ORDERING: SeqCst, partner of the fence in `do_all_due`: either what follows finds no
+        // dispatcher, or the dispatcher finds the flag.
+        fence(Ordering::SeqCst);
         self.context.waker.wake();
     }
 }

@@ -181,7 +181,7 @@ impl Drop for Life<'_> {
     }
 }
 
-/// The life of the driver. It ends when the engine is shut.
+/// The life of the driver. It ends when a shutdown has removed all connections.
 fn drive(engine: &Engine) {
     DRIVEN.set(engine);
     let me = thread::current();
@@ -190,7 +190,7 @@ fn drive(engine: &Engine) {
         incarnation: fork::incarnation(),
     };
     take_up(engine, &me);
-    while !engine.is_shut() {
+    while !engine.is_emptied() {
         let next = engine.turn();
         if life.incarnation != fork::incarnation() {
             // A callback has forked, and this is the child.

@@ -218,3 +218,26 @@ fn without_a_driver_nothing_ticks() {
         "it asks no other driver"
     );
 }
+
+/// The thread that shuts down is stopped before it removes the connection.
+///
+/// Mutation: `a-goodbye-before-the-connections-are-removed`.
+#[test]
+fn no_subscription_ends_while_a_report_can_still_be_made() {
+    let clock = Clock::Manual(ManualClock::new());
+    let engine = Engine::new(clock, Global::default(), Notices::new(8), None);
+    let queue = Arc::new(SubscriberQueue::new(8));
+    let filter = EventFilter::new().types([EventType::Success]);
+    let sink = Sink::SubscriberQueue(queue.clone());
+    engine.subscribe(filter, sink).expect("not shut");
+    let db = engine.register("db".into(), None).expect("a new name");
+    engine.begin_shutdown();
+    engine.do_all_due();
+    db.success(&engine.context, None, &Report::NONE)
+        .expect("not removed");
+    engine.do_all_due();
+    assert!(queue.take().is_some());
+    assert_eq!(end(&engine, None), 0);
+    let report = db.success(&engine.context, None, &Report::NONE);
+    assert!(report.is_err() && queue.is_closed());
+}
