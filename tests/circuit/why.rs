@@ -1,11 +1,22 @@
 //! The cause and the reason of an opening, and the reasons of failures.
 
-use super::semantics::circuit;
 use crate::common::{fail, manager, manager_with, ms};
 use brama::{
     Brama, Cause, Connection, ConnectionOptions, Error, EventFilter, EventType, Outcome, State,
     Status,
 };
+
+/// A closed circuit that has room for reasons. A report takes such room from a reserve of the
+/// process, which other tests may empty at the same time.
+fn circuit(brama: &Brama) -> Connection {
+    let db = super::semantics::circuit(brama);
+    // Many probes take the room at once, and keep it. By default there is one.
+    for probes in [1_000, 1] {
+        let options = ConnectionOptions::new().half_open_max_calls(probes);
+        db.configure(options).expect("valid");
+    }
+    db
+}
 
 fn status(connection: &Connection) -> Status {
     connection.status().expect("registered")
