@@ -18,7 +18,7 @@ use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock::{Clock, Tick};
 use crate::sys::fork;
 use crate::sys::per_process::{PerProcess, Renew};
-use crate::sys::tick_word::{BURST, Ticks};
+use crate::sys::tick_word::{NOTED, Ticks};
 use crate::values::expiry;
 use crate::values::key::{Hasher, scramble};
 use crate::values::settings::{Global, Overrides, Settings};
@@ -192,7 +192,7 @@ impl Context {
     /// of those with which it looks at the clock.
     pub(crate) fn look_at_ticks(&self, now: Tick, count: u64) {
         self.ticks.check(now, || self.clock.tick());
-        if count.is_multiple_of(BURST) && self.waker.has_driver() && self.ticks.note_reports(now) {
+        if count.is_multiple_of(NOTED) && self.waker.has_driver() && self.ticks.note_reports(now) {
             self.waker.rouse();
         }
     }

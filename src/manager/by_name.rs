@@ -360,7 +360,7 @@ impl Brama {
                 let trace = trace::leave(&engine.context, record, hash, guard)?;
                 return Ok(Entered::Passing(Permit::traced(engine, trace, ticket)));
             }
-            if let Some((_, refused)) = record.try_reject_open(&engine.context) {
+            if let Some(refused) = record.try_reject_open(&engine.context) {
                 return Err(Refusal::Rejected(refused));
             }
             let held = record.hold();

@@ -124,6 +124,23 @@ fn a_failure_after_a_change_of_settings_obeys_it() {
     assert_eq!(seen, HashSet::from([State::Open]));
 }
 
+/// The failure after the change comes while another failure is just noting the limit.
+#[test]
+fn a_failure_after_a_change_of_settings_obeys_it_beside_another() {
+    let forget = |circuit: &Circuit| circuit.context.next_version();
+    let seen = explore(
+        forget,
+        |circuit| {
+            circuit.configure(&ConnectionOptions::new().max_attempts(1));
+            let _ = circuit.fail(None);
+            circuit.record.state(&circuit.context)
+        },
+        |circuit| circuit.fail(None),
+        |_, state, _| one_of(&[State::Open], state),
+    );
+    assert_eq!(seen, HashSet::from([State::Open]));
+}
+
 /// The thread that removes a connection finds its missed event, or the thread that marked the event
 /// finds the connection removed.
 ///

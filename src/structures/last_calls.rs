@@ -309,7 +309,7 @@ impl LastCalls {
         entry.addition(claim.epoch).minus(before)
     }
 
-    /// Whether no later position has the slot of this place. If so, an entry that was read in the
+    /// Whether no later position has the slot of this one. If so, an entry that was read in the
     /// slot before this call is older.
     fn is_last(&self, epoch: Epoch, position: Position) -> bool {
         self.read_head().leaves(epoch, position, self.shape)

@@ -73,9 +73,9 @@ const OFF: u64 = u64::MAX;
 const AWAY: u64 = 1 << 63;
 
 /// How many successes each of those counts of which a process has [`ENOUGH`] in a tick.
-pub(crate) const BURST: u64 = 1_024;
+pub(crate) const NOTED: u64 = 1_024;
 
-/// So many successes in a tick, `ENOUGH` times [`BURST`], are worth a wake. It takes 5 to 20 µs of a
+/// So many successes in a tick, `ENOUGH` times [`NOTED`], are worth a wake. It takes 5 to 20 µs of a
 /// core; 8 192 readings of the clock take 20 to 40.
 const ENOUGH: u64 = 8;
 
@@ -106,9 +106,9 @@ struct Rare {
     longest: AtomicU64,
     /// The last tick in which so many successes were reported that it pays, the word of it.
     wanted: AtomicU64,
-    /// The tick in which `bursts` are counted. Two threads may mix two ticks up: it is a guess.
+    /// The tick in which `notes` are counted. Two threads may mix two ticks up: it is a guess.
     counting: AtomicU64,
-    bursts: AtomicU64,
+    notes: AtomicU64,
 }
 
 shipped! {
@@ -196,7 +196,7 @@ impl TickWord {
         }
     }
 
-    /// Notes that a cell has counted [`BURST`] more successes. True: a ticker would pay, there is
+    /// Notes that a cell has counted [`NOTED`] more successes. True: a ticker would pay, there is
     /// none, and there may be one.
     pub(crate) fn note_reports(&self, now: Tick) -> bool {
         let (rare, now_word) = (&self.rare.0, now.to_word());
@@ -206,10 +206,10 @@ impl TickWord {
         }
         if rare.counting.load(Relaxed) != now_word {
             rare.counting.store(now_word, Relaxed);
-            rare.bursts.store(1, Relaxed);
+            rare.notes.store(1, Relaxed);
             return false;
         }
-        if rare.bursts.fetch_add(1, Relaxed) + 1 < ENOUGH {
+        if rare.notes.fetch_add(1, Relaxed) + 1 < ENOUGH {
             return false;
         }
         rare.wanted.store(now_word, Relaxed);
@@ -336,7 +336,7 @@ shipped! {
                     longest: AtomicU64::new(0),
                     wanted: AtomicU64::new(0),
                     counting: AtomicU64::new(0),
-                    bursts: AtomicU64::new(0),
+                    notes: AtomicU64::new(0),
                 }),
             }
         }
@@ -396,7 +396,7 @@ modelled! {
                     longest: AtomicU64::new(0),
                     wanted: AtomicU64::new(0),
                     counting: AtomicU64::new(0),
-                    bursts: AtomicU64::new(0),
+                    notes: AtomicU64::new(0),
                 }),
             }
         }

@@ -1,4 +1,4 @@
-//! Lots: several events that the dispatcher gives to a queue at a time. And what may
+//! Bursts: several events that the dispatcher gives to a queue at a time. And what may
 //! come between them: wakes, callbacks, and subscribers that come and go during a round.
 
 use std::sync::{Arc, Mutex, mpsc};

@@ -219,3 +219,10 @@ def test_a_restored_opening_opened_when_it_was_restored(world: World) -> None:
         assert young.restore(data) == 1
         status = young.register("x").status()
         assert (status.state, status.opened_at) == (state, clock.unix_ms)
+
+
+def test_an_error_may_be_a_rejection_and_a_system_error() -> None:
+    class Both(brama.CircuitOpen, OSError):
+        pass
+
+    assert Both(retry_after=5).retry_after == 5

@@ -186,13 +186,12 @@ impl Record {
         self.try_reject_inline(context, word)
     }
 
-    /// [`Record::try_reject`] by the present word, which is returned with the refusal. Returns
-    /// `None` if the circuit is not open.
+    /// [`Record::try_reject`] by the present word. Returns `None` if the circuit is not open.
     #[inline(always)]
-    pub(crate) fn try_reject_open(&self, context: &Context) -> Option<(Word, Refused)> {
+    pub(crate) fn try_reject_open(&self, context: &Context) -> Option<Refused> {
         let word = self.word_now();
         match word.is_open() {
-            true => Some((word, self.try_reject_inline(context, word)?)),
+            true => self.try_reject_inline(context, word),
             false => None,
         }
     }

@@ -1,7 +1,7 @@
 //! The last step of a delivery: a happening becomes events, and each goes to the subscribers
 //! that want it.
 //!
-//! **Lots.** What a queue costs is mostly its lock and the wake of its host, not the event. So
+//! **Bursts.** What a queue costs is mostly its lock and the wake of its host, not the event. So
 //! events for plain queues are kept until there are [`BURST`] of them, or until the round has no
 //! more. Each queue gets its share of them under one lock and with one wake. A burst goes to one
 //! audience: the queues, with the types that each wants of the connection. Most subscribers name no

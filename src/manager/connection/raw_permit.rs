@@ -32,8 +32,7 @@ impl Connection {
     /// otherwise `None`, and nothing is done.
     #[inline(always)]
     pub(crate) fn try_reject(&self) -> Option<Refused> {
-        let (_, refused) = self.record.try_reject_open(&self.engine.context)?;
-        Some(refused)
+        self.record.try_reject_open(&self.engine.context)
     }
 
     /// The hash of its name.

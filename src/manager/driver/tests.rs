@@ -16,7 +16,7 @@ use crate::manager::engine::Engine;
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::Clock;
 use crate::sys::manual_clock::ManualClock;
-use crate::sys::tick_word::{BURST, Ticks};
+use crate::sys::tick_word::{NOTED, Ticks};
 use crate::values::event::{EventFilter, EventType, Report};
 use crate::values::settings::{Config, Global};
 
@@ -158,7 +158,7 @@ fn succeed_until(engine: &Engine, is_done: impl Fn() -> bool) {
     while !is_done() {
         assert!(begin.elapsed() < Duration::from_secs(60), "it never comes");
         let now = context.clock.tick();
-        (1..=64).for_each(|bursts| context.look_at_ticks(now, bursts * BURST));
+        (1..=64).for_each(|notes| context.look_at_ticks(now, notes * NOTED));
         thread::yield_now();
     }
 }

@@ -188,13 +188,14 @@ impl Parts {
     /// that parts and report are in memory only then.
     #[inline(always)]
     pub(super) fn failure_otherwise(self, begun: Begun, report: Report<'_>) -> Result<u32, Error> {
-        let Parts {
-            engine,
-            origin,
-            id,
-            ticket,
-        } = self;
-        Parts::finish_failure(engine, origin, id, ticket, begun, report)
+        Parts::finish_failure(
+            self.engine,
+            self.origin,
+            self.id,
+            self.ticket,
+            begun,
+            report,
+        )
     }
 
     #[inline(never)]
@@ -311,13 +312,7 @@ impl Parts {
     /// The report of a guarded call that is not quickly done.
     #[inline(always)]
     pub(super) fn settled(self, outcome: Outcome) {
-        let Parts {
-            engine,
-            origin,
-            id,
-            ticket,
-        } = self;
-        Parts::settle(engine, origin, id, ticket, outcome);
+        Parts::settle(self.engine, self.origin, self.id, self.ticket, outcome);
     }
 
     #[inline(never)]

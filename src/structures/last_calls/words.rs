@@ -59,7 +59,7 @@ impl Epoch {
     }
 }
 
-/// How many slots a ring has, and how its places are packed.
+/// How many slots a ring has, and how its positions are packed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     slots: u32,
@@ -101,7 +101,7 @@ impl Shape {
         }
     }
 
-    /// The place before, which is in the lap before if this is a lap's first.
+    /// The position before, which is in the lap before if this is a lap's first.
     pub(super) fn before(self, position: Position) -> Position {
         match position.index.checked_sub(1) {
             Some(index) => Position { index, ..position },
@@ -180,7 +180,7 @@ impl Head {
             && !generation.follows(self.generation())
     }
 
-    /// Whether the epoch is still this one, and no later position has the slot of `place`, whose
+    /// Whether the epoch is still this one, and no later position has the slot of `position`, whose
     /// position is taken.
     pub(super) fn leaves(self, epoch: Epoch, position: Position, shape: Shape) -> bool {
         let next = self.next(shape);
@@ -217,7 +217,7 @@ impl Entry {
         self.0 & (FAILED | SLOW) != 0 && Epoch::of(self.0) == epoch
     }
 
-    /// Whether it is of the lap of this place, whose slot it is in.
+    /// Whether it is of the lap of this position, whose slot it is in.
     pub(super) fn is_of_lap(self, position: Position) -> bool {
         (self.0 & ((1 << EPOCH_SHIFT) - 1)) >> LAP_SHIFT == position.lap
     }
